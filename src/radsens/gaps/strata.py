@@ -1,0 +1,141 @@
+"""In which parts of the image: classes of the field, of the polarisation, of the radiance, and their crossing.
+
+Every stratum is a union of cells, a cell being one combination of the classes of all fields that the campaign names;
+so the statistics of a stratum are exact however the classes overlap.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from radsens import elementary
+from radsens.schema import Fault, Frozen, Scene
+
+ALL = "all"
+MOST_CELLS = 400
+
+Edges = Annotated[tuple[float, ...], Field(min_length=2)]
+
+
+class Strata(Frozen):
+    """The parts of the image in which the gaps are told apart; the whole image (`all`) is always one."""
+
+    field: Edges | None = Field(None, description="edges of rings of field angle [deg]", examples=[[0, 20, 40, 60]])
+    dolp: Edges | None = Field(None, description="edges of classes of reference DoLP [1]", examples=[[0, 0.05, 0.2, 1]])
+    radiance: Edges | None = Field(None, description="edges of classes of normalised radiance I [1]", examples=[[0, 0.1, 1]])
+    aolp: int | None = Field(None, ge=2, le=12, description="number of classes of the focal-plane AoLP modulo 60° [1]", examples=[3])
+    scene_class: bool = Field(False, description="whether each scene class is a stratum")
+    cross: tuple[str, str] | None = Field(None, description="two of the fields above, to be crossed", examples=[["dolp", "aolp"]])
+    aolp_min_dolp: float = Field(0.02, ge=0, lt=1, description="reference DoLP at or below which a pixel has no AoLP gap [1]")
+
+    @model_validator(mode="after")
+    def edges_rise_and_the_crossing_is_of_named_fields(self) -> Self:
+        for name in ("field", "dolp", "radiance"):
+            edges = getattr(self, name)
+            if edges and any(a >= b for a, b in zip(edges, edges[1:], strict=False)):
+                raise ValueError(f"{name}: the edges must rise, got {list(edges)}")
+        if self.cross and (self.cross[0] == self.cross[1] or not set(self.cross) <= set(self.fields)):
+            raise ValueError(f"cross: must be two different fields among those given ({', '.join(self.fields)}), got {list(self.cross)}")
+        return self
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that have classes."""
+        return tuple(n for n in ("field", "dolp", "radiance", "aolp", "scene_class") if getattr(self, n))
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The strata of one band.
+
+    Attributes
+    ----------
+    names : of the strata, the same for all bands
+    cell : (pixel,) cell of each pixel; −1 where a pixel is outside a class's edges
+    members : (cell, k) the strata that each cell belongs to, −1 where there are fewer than k
+    aolp : (pixel,) bool, whether the pixel has an AoLP gap
+    """
+
+    names: tuple[str, ...]
+    cell: np.ndarray
+    members: np.ndarray
+    aolp: np.ndarray
+
+
+def dolp(stokes: np.ndarray) -> np.ndarray:
+    """Degree of linear polarisation √(Q² + U²) / I of Stokes vectors (..., 3, pixel) [1]."""
+    return np.sqrt(stokes[..., 1, :] ** 2 + stokes[..., 2, :] ** 2) / stokes[..., 0, :]
+
+
+def aolp(stokes: np.ndarray) -> np.ndarray:
+    """Angle of linear polarisation ½ atan2(U, Q) of Stokes vectors (..., 3, pixel) [deg], from −90 to 90; 0 if Q = U = 0.
+
+    By its half angle, as in `quantities.gap_row`, with functions that give the same class on every processor.
+    """
+    q, u = stokes[..., 1, :], stokes[..., 2, :]
+    d = np.sqrt(q * q + u * u) + np.abs(q)
+    half = np.degrees(elementary.arctan(np.abs(u) / np.where(d == 0, 1, d)))
+    return np.where(u < 0, -1, 1) * np.where(q < 0, 90 - half, half)
+
+
+def _between(values: np.ndarray, edges: tuple[float, ...], unit: str) -> tuple[np.ndarray, list[str]]:
+    """Class of each value, the last edge included, −1 outside; and the names of the classes."""
+    index = np.searchsorted(edges, values, side="right") - 1
+    index[values == edges[-1]] = len(edges) - 2
+    index[index > len(edges) - 2] = -1
+    return index, [f"{a:g}-{b:g}{unit}" for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def classes(strata: Strata, scene: Scene, band: int, field: str) -> tuple[np.ndarray, list[str]]:
+    """Class of each pixel in one field, and the names of the strata."""
+    stokes = scene.stokes[band]
+    match field:
+        case "field":
+            index, names = _between(np.degrees(scene.theta), strata.field, "deg")
+        case "dolp":
+            index, names = _between(dolp(stokes), strata.dolp, "")
+        case "radiance":
+            index, names = _between(stokes[0], strata.radiance, "")
+        case "aolp":
+            edges = tuple(np.linspace(0, 60, strata.aolp + 1))
+            index, names = _between(aolp(stokes) % 60, edges, "deg")
+        case _:
+            index, names = scene.scene_class.astype(int), list(scene.class_names)
+    return index, [f"{field}:{n}" for n in names]
+
+
+def partition(strata: Strata, scene: Scene, band: int) -> Partition:
+    """Cells and strata of one band of a scene."""
+    found = [classes(strata, scene, band, f) for f in strata.fields]
+    shape = [len(names) for _, names in found]
+    outside = np.any([index < 0 for index, _ in found], axis=0) if found else np.zeros(scene.theta.size, bool)
+    codes = np.ravel_multi_index([np.where(i < 0, 0, i) for i, _ in found], shape) if found else np.zeros(scene.theta.size, int)
+    used, cell = np.unique(np.where(outside, -1, codes), return_inverse=True)
+    lost = int(used.size > 0 and used[0] < 0)  # pixels outside the edges belong to `all` alone
+    names, member = [ALL], [np.zeros(used.size, int)]
+    place = np.array(np.unravel_index(np.maximum(used, 0), shape)) if found else np.zeros((0, used.size), int)
+    for (_, more), index in zip(found, place, strict=True):
+        member.append(len(names) + index)
+        names += more
+    if strata.cross:
+        i, j = (strata.fields.index(f) for f in strata.cross)
+        member.append(len(names) + place[i] * shape[j] + place[j])
+        names += [f"{a}|{b}" for a in found[i][1] for b in found[j][1]]
+    members = np.stack(member, axis=1)
+    members[:lost, 1:] = -1
+    if used.size > MOST_CELLS:
+        raise Fault(f"strata: {used.size} cells in band {scene.bands[band]}, at most {MOST_CELLS} are allowed; give fewer fields or classes")
+    return Partition(tuple(names), cell.astype(np.int64), members, dolp(stokes=scene.stokes[band]) > strata.aolp_min_dolp)
+
+
+def refuse_empty(strata: Strata, scene: Scene) -> None:
+    """Refuse a class that holds no pixel in any band: a mistake in its edges. Crossed strata may be empty."""
+    for field in strata.fields:
+        counts = 0
+        for band in range(len(scene.bands)):
+            index, names = classes(strata, scene, band, field)
+            counts = counts + np.bincount(index[index >= 0], minlength=len(names))
+        if empty := [n for n, c in zip(names, counts, strict=True) if c == 0]:
+            raise Fault(f"strata.{field}: no pixel of the scene is in {', '.join(empty)} in any band; change the edges or the scene")

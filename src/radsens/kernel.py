@@ -1,0 +1,191 @@
+"""The one numba policy of the package.
+
+A kernel is a pure function of numbers, compiled at its first call and kept in a folder named after a digest of all
+sources, so that a helper edited in another file is seen. No fastmath (gaps may be NaN), no contraction: a fused
+multiply-add is written `fma`. `Kernel.py_func` is the same equation in plain Python, the oracle of the tests.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from fractions import Fraction
+from functools import cache, cached_property, update_wrapper
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+PACKAGE = Path(__file__).parent
+
+
+def digest(paths) -> str:
+    """Fingerprint of files by name and content, 12 hexadecimal digits."""
+    h = sha256()
+    for path in sorted(paths):
+        content = path.read_bytes()
+        h.update(f"{path.relative_to(PACKAGE)} {len(content)}\n".encode())
+        h.update(content)
+    return h.hexdigest()[:12]
+
+
+def cache_folder() -> Path:
+    """Folder of the compiled kernels: private to these sources and this numba, made if it is missing.
+
+    `RADSENS_CACHE`, else `XDG_CACHE_HOME`/radsens, else ~/.cache/radsens; a temporary folder where that is read-only.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    root = Path(os.environ.get("RADSENS_CACHE") or Path(home) / "radsens")
+    folder = root / f"{digest(PACKAGE.rglob('*.py'))}-{version('numba')}-{version('llvmlite')}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError:
+        writable = False
+    return folder if writable else Path(tempfile.mkdtemp(prefix="radsens-cache-"))
+
+
+@cache
+def compiler() -> Any:
+    """Numba, imported at the first call of a kernel, its cache folder set."""
+    import numba
+
+    numba.config.CACHE_DIR = str(cache_folder())
+    return numba
+
+
+@cache
+def distinct_arrays() -> Any:
+    """Numba pipeline that tells LLVM that the arrays of a call do not overlap, without which a row of many is not vectorised."""
+    compiler()
+    from numba.core.compiler import Compiler
+
+    class DistinctArrays(Compiler):
+        def define_pipelines(self):
+            self.state.flags.noalias = True
+            return super().define_pipelines()
+
+    return DistinctArrays
+
+
+class Kernel:
+    """A function of numbers and arrays, compiled at its first call.
+
+    The kernels and primitives that it names are resolved to their compiled twins; `py_func` resolves them to Python.
+    """
+
+    def __init__(self, function: FunctionType):
+        self._function = function
+        update_wrapper(self, function)
+
+    def _resolved(self, twin: str) -> FunctionType:
+        f = self._function
+        used = {n: f.__globals__[n] for n in f.__code__.co_names if n in f.__globals__}
+        names = {n: getattr(v, twin) if isinstance(v, Kernel | Primitive) else v for n, v in used.items()}
+        copy = FunctionType(f.__code__, {"__name__": f.__module__, **names}, f.__name__, f.__defaults__)
+        copy.__module__, copy.__qualname__ = f.__module__, f.__qualname__
+        return copy
+
+    @cached_property
+    def compiled(self) -> Any:
+        options = dict(cache=True, nogil=True, error_model="numpy", forceinline=True, pipeline_class=distinct_arrays())
+        return compiler().njit(**options)(self._resolved("compiled"))
+
+    @cached_property
+    def py_func(self) -> FunctionType:
+        return self._resolved("py_func")
+
+    def __call__(self, *arguments):
+        return self.compiled(*arguments)
+
+
+kernel = Kernel
+
+
+class Primitive:
+    """One machine operation that numba has no spelling for: a Python twin and its LLVM instruction.
+
+    `emit(builder, operands, llvm_type)` writes the instruction; the first operand sets the type of all.
+    """
+
+    def __init__(self, py_func: Callable, emit: Callable):
+        self.py_func, self.emit = py_func, emit
+        update_wrapper(self, py_func)
+
+    @cached_property
+    def compiled(self) -> Any:
+        from numba.extending import intrinsic
+
+        emit = self.emit
+
+        def typed(*operands):
+            kind = operands[0]
+
+            def generate(context, builder, signature, values):
+                cast = [context.cast(builder, v, t, kind) for v, t in zip(values, signature.args, strict=True)]
+                return emit(builder, cast, context.get_value_type(kind))
+
+            return kind(*operands), generate
+
+        def two(context, a, b):
+            return typed(a, b)
+
+        def three(context, a, b, c):
+            return typed(a, b, c)
+
+        return intrinsic(two if self.py_func.__code__.co_argcount == 2 else three)
+
+
+def primitive(emit: Callable) -> Callable[[Callable], Primitive]:
+    """Decorate the Python twin of an LLVM instruction."""
+    return lambda py_func: Primitive(py_func, emit)
+
+
+def _rounded(exact: Fraction, kind):
+    """The number of type `kind` nearest to `exact`, ties to even."""
+    near = kind(float(exact))
+    candidates = (np.nextafter(near, kind(-np.inf)), near, np.nextafter(near, kind(np.inf)))
+    word = {np.float32: np.uint32, np.float64: np.uint64}[kind]
+    finite = [c for c in candidates if np.isfinite(c)]
+    return min(finite, key=lambda c: (abs(Fraction(float(c)) - exact), int(c.view(word)) & 1))
+
+
+@primitive(lambda builder, x, kind: builder.fma(*x))
+def fma(a, b, c):
+    """a b + c, rounded once; `a` sets the precision."""
+    kind = np.float32 if isinstance(a, np.float32) else np.float64
+    a, b, c = kind(a), kind(b), kind(c)
+    if not (np.isfinite(a) and np.isfinite(b) and np.isfinite(c)):
+        return kind(a * b + c)
+    exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
+    return _rounded(exact, kind) if exact else kind(a * b + c)  # the sum keeps the sign of zero
+
+
+@primitive(lambda builder, x, kind: x[1])
+def like(x, c):
+    """The constant c in the precision of x."""
+    return (np.float32 if isinstance(x, np.float32) else np.float64)(c)
+
+
+@primitive(lambda builder, x, kind: builder.add(*x))
+def add32(a, b):
+    """a + b modulo 2³²."""
+    return np.uint32((int(a) + int(b)) & 0xFFFFFFFF)
+
+
+@primitive(lambda builder, x, kind: builder.xor(*x))
+def xor32(a, b):
+    """Exclusive or of two words."""
+    return np.uint32(int(a) ^ int(b))
+
+
+def _rotate(builder, x, kind):
+    return builder.or_(builder.shl(x[0], x[1]), builder.lshr(x[0], builder.sub(kind(32), x[1])))
+
+
+@primitive(_rotate)
+def rotl32(x, n):
+    """The word x rotated left by n bits, 0 < n < 32."""
+    return np.uint32(((int(x) << int(n)) | (int(x) >> (32 - int(n)))) & 0xFFFFFFFF)

@@ -1,0 +1,1 @@
+"""Measurement models: each module offers `QUANTITIES`, `nominal`, `pixel_table`, `parameters`, `measure` and `retrieve`."""

@@ -1,0 +1,52 @@
+"""Frozen records shared by every room of the house."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
+"""A name that becomes a path or reaches a command line."""
+
+
+class Fault(ValueError):
+    """Something the user must mend, in one sentence: what, where and what is allowed."""
+
+
+class Frozen(BaseModel):
+    """A typed, immutable record that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Reference L1 image: one Stokes vector per band and pixel, in the focal-plane frame.
+
+    Attributes
+    ----------
+    bands : names of the spectral bands, the first axis of `stokes`
+    stokes : (band, 3, pixel) I, Q, U in normalised radiance πL/E₀ [1]
+    x, y : (pixel,) focal-plane coordinates in units of the focal length, y along the rows and x along
+        the columns; the azimuth is φ = atan2(y, x) [1]
+    theta : (pixel,) field angle [rad]
+    detector : (pixel,) address of the detector element, shared by the views of a scene
+    sample : (pixel,) address of the sample, one per view
+    scene_class : (pixel,) index into `class_names`
+    class_names : names of the scene classes
+    shape : (rows, columns) of the image when `detector` = row * columns + column, for drawing
+    geometry : further fields of each pixel, (pixel,) [deg], for drawing and analysis
+    """
+
+    bands: tuple[str, ...]
+    stokes: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    theta: np.ndarray
+    detector: np.ndarray
+    sample: np.ndarray
+    scene_class: np.ndarray
+    class_names: tuple[str, ...]
+    shape: tuple[int, int]
+    geometry: dict[str, np.ndarray]

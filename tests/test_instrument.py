@@ -1,0 +1,350 @@
+"""Instruments are data with their sources; the focal plane and its polarisation frame are geometry."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from radsens.instrument import (
+    DEGREE,
+    SHIPPED,
+    FocalPlane,
+    Polarimeter,
+    dot,
+    double_azimuth,
+    frame_turn,
+    line_of_sight,
+    load,
+    names,
+    rotate,
+    transported_axes,
+)
+from radsens.schema import Fault
+
+FIELD = st.floats(-1.5, 1.5)
+
+
+@pytest.fixture(scope="module")
+def parasol() -> Polarimeter:
+    return load("parasol")
+
+
+@pytest.fixture(scope="module")
+def ideal() -> Polarimeter:
+    return load("ideal")
+
+
+def numbers(node, knob=""):
+    """Knobs of every number of a dumped instrument, a tuple of numbers counting once."""
+    if isinstance(node, dict):
+        for key, child in node.items():
+            yield from numbers(child, f"{knob}.{key}" if knob else key)
+    elif isinstance(node, tuple | list) and node and isinstance(node[0], dict):
+        for child in node:
+            yield from numbers(child, f"{knob}.{child['name']}")
+    elif not isinstance(node, str | bool) and node is not None:
+        yield knob
+
+
+def test_parasol_and_ideal_are_shipped():
+    assert {"ideal", "parasol"} <= set(names())
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_number_of_an_instrument_carries_a_status_and_a_source(name):
+    instrument = load(name)
+    sourced = [origin.knob for origin in instrument.origins]
+    assert sorted(sourced) == sorted(numbers(instrument.model_dump(exclude={"origins"})))
+    assert all(origin.source and origin.status in ("verified", "recalled", "assumed") for origin in instrument.origins)
+
+
+@pytest.mark.parametrize("name", names())
+def test_an_assumption_says_why_and_a_verified_number_where(name):
+    for origin in load(name).origins:
+        if origin.status == "verified":
+            assert any(word in origin.source for word in ("ICARE", "CNES", "Wikipedia")), origin
+        assert len(origin.source) > 20, origin
+
+
+def test_parasol_has_the_bands_of_the_flown_instrument(parasol):
+    assert parasol.band_names == (
+        "443NP", "490P", "565NP", "670P", "763NP", "765NP", "865P", "910NP", "1020NP",
+    )  # fmt: skip
+    assert [band.name for band in parasol.bands if band.polarised] == ["490P", "670P", "865P"]
+
+
+def test_parasol_sees_43_by_51_degrees_to_each_side(parasol):
+    # source: CNES page GP_instrument.htm, field of view ± 43° and ± 51°; pixel centres lie just inside
+    plane = parasol.focal_plane
+    x, y, theta = plane.coordinates(np.arange(plane.size))
+    assert np.degrees(np.arctan(x.max())) == pytest.approx(43, abs=1)
+    assert np.degrees(np.arctan(y.max())) == pytest.approx(51, abs=1)
+    assert np.degrees(theta.max()) == pytest.approx(56.8, abs=0.1)
+
+
+def test_parasol_triplets_are_near_their_nominal_angles_and_known_mostly_polarising(parasol):
+    for band in filter(lambda band: band.polarised, parasol.bands):
+        assert np.abs(np.subtract(band.orientation, (-60, 0, 60))).max() < 1
+        assert all(0.98 < eta < 1 for eta in band.efficiency)
+        assert band.relative_transmission[1] == 1
+
+
+def test_efficiency_is_that_of_the_extinction_ratio(parasol):
+    # ER 200 → η = 199/201, ER 500 → 499/501
+    assert parasol.band("490P").efficiency == pytest.approx((199 / 201,) * 3, rel=1e-15)
+    assert parasol.band("865P").efficiency == pytest.approx((499 / 501,) * 3, rel=1e-15)
+    assert parasol.band("565NP").efficiency is None
+
+
+def test_diattenuation_and_vignetting_are_nil_on_the_axis_and_realistic_at_the_corner(parasol):
+    theta = np.array([0.0, parasol.focal_plane.coordinates(0)[2]])
+    for band in parasol.bands:
+        epsilon, gain = band.optics_polarisation_at(theta), band.low_frequency_at(theta)
+        assert epsilon[0] == 0 and gain[0] == 1
+        assert 0.015 < epsilon[1] < 0.035 and 0.65 < gain[1] < 0.8
+
+
+def test_optical_thickness_follows_hansen_and_travis(parasol, ideal):
+    # source: Hansen & Travis 1974, equation 2.30; the files hold four decimals
+    for band in (*parasol.bands, *ideal.bands):
+        um2 = (band.wavelength / 1e3) ** -2
+        tau = 0.008569 * um2**2 * (1 + 0.0113 * um2 + 0.00013 * um2**2)
+        assert band.rayleigh_optical_thickness == pytest.approx(tau, abs=5.1e-5)
+
+
+def test_saturating_radiance_fills_the_scale(parasol):
+    for band in parasol.bands:
+        count = parasol.absolute_gain(band.name) * band.saturation * band.integration_time + parasol.detector.dark
+        assert count == pytest.approx(2**12 - 1, rel=1e-14)
+
+
+def test_signal_to_noise_ratio_exceeds_200_at_the_design_point(parasol):
+    # recalled: Deschamps et al. 1994, SNR ≥ 200 at a normalised radiance of about 0.2
+    for band in parasol.bands:
+        signal = 0.2 * parasol.absolute_gain(band.name)
+        detector = parasol.detector
+        assert signal / np.sqrt(detector.read_noise**2 + detector.shot * signal) > 200
+
+
+def test_the_ideal_instrument_is_ideal(ideal, parasol):
+    assert [band.polarised for band in ideal.bands] == [True, True, False]
+    theta = np.linspace(0, 1, 5)
+    for band in ideal.bands:
+        assert (band.optics_polarisation_at(theta) == 0).all() and (band.low_frequency_at(theta) == 1).all()
+        assert band.high_frequency == 0 and band.integration_time == 1
+        if band.polarised:
+            assert band.efficiency == (1, 1, 1)
+            assert band.orientation == (-60, 0, 60) and band.relative_transmission == (1, 1, 1)
+    assert ideal.focal_plane == parasol.focal_plane and ideal.detector == parasol.detector
+
+
+def test_an_instrument_cannot_be_changed(parasol):
+    with pytest.raises(ValueError, match="frozen"):
+        parasol.bands[0].saturation = 2.0
+    assert hash(parasol) == hash(load("parasol"))
+
+
+def test_a_lacking_band_is_a_fault_that_lists_the_bands(parasol):
+    with pytest.raises(Fault, match="parasol has no band '555P'; it has 443NP, 490P, .*1020NP"):
+        parasol.band("555P")
+    with pytest.raises(Fault, match="555P"):
+        parasol.absolute_gain("555P")
+
+
+@pytest.mark.parametrize("name", ["modis", "../parasol", "", "parasol.yaml"])
+def test_a_lacking_instrument_is_a_fault_that_lists_those_shipped(name):
+    with pytest.raises(Fault, match="ideal, .*parasol"):
+        load(name)
+
+
+def lines_of(name: str) -> list[str]:
+    return (SHIPPED / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+
+
+MALFORMED = {
+    "bare number": ("  bits:", "  bits: 12", r"detector\.bits: a number needs value, status"),
+    "bare list": ("    orientation:", "    orientation: [-60, 0, 60]", r"bands\.P1\.orientation: a number"),
+    "no source": ("  dark:", "  dark: {value: 100, status: assumed}", r"detector\.dark\.source: field required"),
+    "odd status": ("  dark:", "  dark: {value: 1, status: sure, source: long enough}", r"detector\.dark\.status"),
+    "number as text": ("  bits:", "  bits: '12'", r"detector\.bits: .*integer"),
+    "value as text": ("  bits:", "  bits: {value: 'x', status: assumed, source: long enough}", r"detector\.bits\.value"),
+    "out of range": ("  bits:", "  bits: {value: 99, status: assumed, source: long enough}", r"detector\.bits: .*24"),
+    "lacking knob": ("    width:", "", r"bands\.P1\.width: field required"),
+    "unknown knob": ("  bits:", "  bytes: {value: 2, status: assumed, source: long enough}", r"detector\."),
+    "wrong length": (
+        "    orientation:", "    orientation: {value: [-60, 60], status: assumed, source: long enough}",
+        r"bands\.P1\.orientation",
+    ),
+    "wrong order": (
+        "    orientation:", "    orientation: {value: [60, 0, -60], status: assumed, source: long enough}",
+        r"bands\.P1: orientation must increase",
+    ),
+    "middle not 1": (
+        "    relative_transmission:",
+        "    relative_transmission: {value: [1, 2, 1], status: assumed, source: long enough}",
+        r"bands\.P1: relative_transmission of the middle",
+    ),
+    "extinction below 1": (
+        "    extinction_ratio:",
+        "    extinction_ratio: {value: [500, 0.5, 500], status: assumed, source: long enough}",
+        r"bands\.P1\.extinction_ratio\.1: .*greater than 1",
+    ),
+    "triplet half given": ("    extinction_ratio:", "", r"bands\.P1: extinction_ratio is given for a polarised"),
+    "strong diattenuation": (
+        "    optics_polarisation:",
+        "    optics_polarisation: {value: [2, 0], status: assumed, source: long enough}",
+        r"bands\.P1\.optics_polarisation must stay inside",
+    ),
+    "dark corner": (
+        "    low_frequency:", "    low_frequency: {value: [-2, 0], status: assumed, source: long enough}",
+        r"bands\.P1\.low_frequency must keep",
+    ),
+    "dark beyond scale": (
+        "  dark:", "  dark: {value: 5000, status: assumed, source: long enough}", r"detector\.dark must be below",
+    ),
+    "twice the same band": ("  - name: P2", "  - name: P1", r"bands must have different names"),
+    "not YAML": ("model:", "model: [", r"not readable as YAML"),
+    "another model": ("model:", "model: sounder", r"model: .*polarimeter"),
+    "own name": ("model:", "model: polarimeter\nname: x", r"without name"),
+    "unsafe tag": ("title:", "title: !!python/object/apply:os.getcwd []", r"not readable as YAML"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_malformed_instrument_is_a_fault_that_names_the_knob(tmp_path: Path, case):
+    start, replacement, message = MALFORMED[case]
+    lines = lines_of("ideal")
+    index = next(i for i, line in enumerate(lines) if line.startswith(start))
+    anchors = [word for word in lines[index].split() if word.startswith("&")]
+    text = "\n".join([*lines[:index], replacement, *lines[index + 1 :]])
+    for anchor in anchors:
+        text = text.replace(f"*{anchor[1:]}", '"the anchor was replaced"')
+    (tmp_path / "odd.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(Fault, match=message) as fault:
+        load("odd", tmp_path)
+    assert str(fault.value).startswith("instrument odd: ") and "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize("text", ["", "12", "- 1", "\x00"])
+def test_a_file_that_is_no_mapping_is_a_fault(tmp_path: Path, text):
+    (tmp_path / "odd.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(Fault, match="instrument odd: "):
+        load("odd", tmp_path)
+
+
+def test_coordinates_are_centred_and_follow_rows_along_y_and_columns_along_x():
+    plane = FocalPlane(rows=3, columns=5, pitch_row=0.2, pitch_column=0.1, focal_length=2)
+    x, y, theta = plane.coordinates(np.arange(15))
+    assert x.reshape(3, 5)[0] == pytest.approx([-0.1, -0.05, 0, 0.05, 0.1], abs=1e-16)
+    assert y.reshape(3, 5)[:, 0] == pytest.approx([-0.1, 0, 0.1], abs=1e-16)
+    assert np.tan(theta) == pytest.approx(np.hypot(x, y), abs=1e-15)
+    assert theta[7] == 0
+
+
+@pytest.mark.parametrize("pixels", [1, 7, 274, 1000, 4096, 66308])
+def test_spread_pixels_are_distinct_and_sample_the_field_evenly(parasol, pixels):
+    plane = parasol.focal_plane
+    detector = plane.spread(pixels)
+    assert len(set(detector.tolist())) == pixels and detector.min() >= 0 and detector.max() < plane.size
+    quadrant = 2 * (detector // plane.columns >= 137) + (detector % plane.columns >= 121)
+    assert np.ptp(np.bincount(quadrant, minlength=4)) <= max(3, 0.03 * pixels)
+    assert (plane.spread(plane.size)[:pixels] == detector).all()
+
+
+def test_a_thousand_spread_pixels_have_the_field_angles_of_the_full_plane(parasol):
+    plane = parasol.focal_plane
+    quantiles = np.linspace(0.05, 0.95, 10)
+    few, full = (np.quantile(plane.coordinates(plane.spread(n))[2], quantiles) for n in (1000, plane.size))
+    assert few == pytest.approx(full, abs=0.01)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 7), (2, 2), (5, 1), (128, 128)])
+def test_spread_covers_any_plane(rows, columns):
+    plane = FocalPlane(rows=rows, columns=columns, pitch_row=0.03, pitch_column=0.03, focal_length=3)
+    assert sorted(plane.spread(plane.size).tolist()) == list(range(rows * columns))
+
+
+@given(FIELD, FIELD)
+def test_transported_axes_are_the_radial_rotation_of_the_focal_plane(x, y):
+    # independent: radial and tangential unit vectors by trigonometry, turned back by φ
+    phi, theta = np.arctan2(y, x), np.arctan(np.hypot(x, y))
+    radial = np.array([np.cos(theta) * np.cos(phi), np.cos(theta) * np.sin(phi), -np.sin(theta)])
+    tangential = np.array([-np.sin(phi), np.cos(phi), 0])
+    first, second = transported_axes(np.float64(x), np.float64(y))
+    assert first == pytest.approx(np.cos(phi) * radial - np.sin(phi) * tangential, abs=1e-15)
+    assert second == pytest.approx(np.sin(phi) * radial + np.cos(phi) * tangential, abs=1e-15)
+    # second × first = propagation, which is opposite to the line of sight
+    assert np.cross(second, first) == pytest.approx(-line_of_sight(np.float64(x), np.float64(y)), abs=1e-15)
+
+
+@given(FIELD, FIELD, st.floats(0, 1.2), st.floats(-3.14, 3.14))
+def test_meridian_to_focal_plane_is_meridian_to_radial_minus_azimuth(x, y, tilt, azimuth):
+    zenith = np.array([np.sin(tilt) * np.cos(azimuth), np.sin(tilt) * np.sin(azimuth), -np.cos(tilt)])
+    phi, theta = np.arctan2(y, x), np.arctan(np.hypot(x, y))
+    sight = np.array([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)])
+    meridian = zenith - (zenith @ sight) * sight
+    if np.linalg.norm(meridian) < 1e-3:
+        return
+    radial = np.array([np.cos(theta) * np.cos(phi), np.cos(theta) * np.sin(phi), -np.sin(theta)])
+    tangential = np.array([-np.sin(phi), np.cos(phi), 0])
+    to_radial = -np.arctan2(meridian @ tangential, meridian @ radial)
+    cos2, sin2 = frame_turn(zenith, np.float64(x), np.float64(y))
+    assert cos2 == pytest.approx(np.cos(2 * (to_radial - phi)), abs=1e-10)
+    assert sin2 == pytest.approx(-np.sin(2 * (to_radial - phi)), abs=1e-10)
+
+
+def test_transport_is_the_identity_where_the_meridian_is_radial_along_x():
+    # nadir pointing: the zenith at a pixel of the x axis lies in the plane of x and z
+    x, y = np.linspace(-1.5, 1.5, 7), np.zeros(7)
+    zenith = np.array([[-0.2], [0.0], [-0.98]]) * np.ones(7)
+    cos2, sin2 = frame_turn(zenith, x, y)
+    assert (cos2 == 1).all() and (sin2 == 0).all()
+    assert rotate(0.3, 0.4, (1.0, 0.0)) == (0.3, 0.4)
+
+
+def test_transport_adds_the_azimuth_where_the_meridian_is_radial():
+    # source: nadir pointing, meridian = radial, so χ(focal plane) = χ(meridian) + φ
+    phi = np.linspace(-3, 3, 25)
+    x, y = 0.8 * np.cos(phi), 0.8 * np.sin(phi)
+    sight = line_of_sight(x, y)
+    zenith = -(sight + np.array([[0.0], [0.0], [1.0]]))  # any vector of the plane of the axis and the ray
+    chi = 20 * DEGREE
+    q, u = rotate(np.cos(2 * chi), np.sin(2 * chi), frame_turn(zenith, x, y))
+    assert q == pytest.approx(np.cos(2 * (chi + phi)), abs=1e-14)
+    assert u == pytest.approx(np.sin(2 * (chi + phi)), abs=1e-14)
+
+
+@pytest.mark.parametrize(("field_angle", "degrees"), [(30, 4.1), (50, 12.6)])
+def test_projecting_the_x_axis_would_be_wrong_by_degrees(field_angle, degrees):
+    phi = np.linspace(0, np.pi / 2, 901)
+    radius = np.tan(field_angle * DEGREE)
+    x, y = radius * np.cos(phi), radius * np.sin(phi)
+    sight = line_of_sight(x, y)
+    projected = np.array([[1.0], [0.0], [0.0]]) - sight[0] * sight
+    first, second = transported_axes(x, y)
+    angle = np.degrees(np.arctan2(dot(projected, second), dot(projected, first)))
+    assert np.abs(angle).max() == pytest.approx(degrees, abs=0.06)
+
+
+@given(st.floats(-1, 1), st.floats(-1, 1), st.floats(-3.2, 3.2))
+def test_rotation_keeps_the_degree_of_polarisation_and_turns_back(q, u, psi):
+    turn = np.cos(2 * psi), np.sin(2 * psi)
+    turned = rotate(q, u, turn)
+    assert np.hypot(*turned) == pytest.approx(np.hypot(q, u), abs=1e-15)
+    assert rotate(*turned, (turn[0], -turn[1])) == pytest.approx((q, u), abs=1e-15)
+
+
+@given(FIELD, FIELD)
+def test_double_azimuth_is_that_of_the_radial_direction(x, y):
+    cos2, sin2 = double_azimuth(np.float64(x), np.float64(y))
+    if x * x + y * y == 0:
+        assert (cos2, sin2) == (1, 0)
+    elif np.hypot(x, y) > 1e-100:
+        phi = np.arctan2(y, x)
+        assert (cos2, sin2) == pytest.approx((np.cos(2 * phi), np.sin(2 * phi)), abs=1e-14)
+
+
+def test_a_zenith_along_the_line_of_sight_defines_no_meridian_and_turns_nothing():
+    assert frame_turn(np.array([0.0, 0.0, -1.0]), np.float64(0), np.float64(0)) == (1, 0)
