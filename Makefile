@@ -44,7 +44,7 @@ docs: $(STAMP) ## install and regenerate the reference pages and the configurati
 # a Python that radsens supports and has pip (python3 -m venv leaves a shell without pip where ensurepip is lacking).
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
 KEPT = ( set +u; . $(VENV)/bin/activate && test "$$VIRTUAL_ENV" = "$(CURDIR)/$(VENV)" \
-    && python -c '$(SUPPORTED)' && python -m pip --version ) > /dev/null 2>&1
+    && $(VENV)/bin/python -c '$(SUPPORTED)' && $(VENV)/bin/python -m pip --version ) > /dev/null 2>&1
 
 ifneq ($(shell cat $(STAMP) 2> /dev/null),$(CURDIR))
 .PHONY: $(STAMP)

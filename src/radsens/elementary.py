@@ -5,8 +5,8 @@ by a power of two do not (IEEE 754). So these functions use nothing else, one nu
 compiler no pair to fuse.
 
 Method: argument reduction with the constant in several parts, then a polynomial. The coefficients are minimax fits
-(Remez exchange in 50 to 60 digits with mpmath) rounded to float64. The error beside each fit is relative to its function
-and holds for the rounded coefficients in exact arithmetic. The accuracy in each docstring includes the rounding of the
+(Remez exchange in 50 to 60 digits with mpmath) rounded to float64. The error beside a fit is relative to its function
+and holds for the rounded coefficients in exact arithmetic. The accuracy in a docstring includes the rounding of the
 evaluation and bounds what was measured against mpmath.
 
 References
@@ -174,7 +174,7 @@ def ndtr(x):
 
     Returns
     -------
-    (...) ndtr(x) within 6 ulp for −37 ≤ x ≤ 0 (9e-16 relative), 3 ulp for x > 0; 0 or 1 beyond |x| = 37 [1]
+    (...) ndtr(x) within 6 ulp for −37 ≤ x ≤ 0 (7e-16 relative), 3 ulp for x > 0; 0 or 1 beyond |x| = 37 [1]
     """
     x = np.asarray(x, dtype=np.float64)
     a = np.minimum(np.abs(x), NDTR_LIMIT)

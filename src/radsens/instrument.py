@@ -10,7 +10,7 @@ Coordinates are those of the scene: a lens that turns the image by 180° changes
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import yaml
@@ -60,7 +60,7 @@ class FocalPlane(Frozen):
         """Number of detector elements [1]."""
         return self.rows * self.columns
 
-    def coordinates(self, detector: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def coordinates(self, detector: np.ndarray | int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Place of detector elements in the field.
 
         Parameters
@@ -113,7 +113,9 @@ class Band(Frozen):
     polarised: bool = Field(description="whether the band is a triplet of polarisers")
     wavelength: float = Field(gt=200, lt=5000, description="central wavelength [nm]")
     width: float = Field(gt=0, lt=1000, description="full width at half maximum [nm]")
-    saturation: float = Field(gt=0, le=100, description="unpolarised normalised radiance πL/E₀ that fills the scale [1]")
+    saturation: float = Field(
+        gt=0, le=100, description="unpolarised normalised radiance πL/E₀ that fills the scale [1]"
+    )
     integration_time: float = Field(gt=0, le=100, description="integration time t relative to the common one [1]")
     extinction_ratio: tuple[Extinction | None, Extinction | None, Extinction | None] | None = Field(
         None, description="T_max / T_min of each polariser, null for an ideal one [1]"
@@ -125,10 +127,14 @@ class Band(Frozen):
         None, description="transmission T_a relative to the middle polariser [1]"
     )
     optics_polarisation: tuple[float, float] = Field(
-        description="(c2, c4) of the diattenuation ε(θ) = c2 θ² + c4 θ⁴, positive when the radial component passes better [1]"
+        description="(c2, c4) of the diattenuation ε(θ) = c2 θ² + c4 θ⁴, > 0 if the radial component passes better [1]"
     )
-    low_frequency: tuple[float, float] = Field(description="(c2, c4) of the low-frequency gain P(θ) = 1 + c2 θ² + c4 θ⁴ [1]")
-    high_frequency: float = Field(ge=0, le=0.2, description="standard deviation of the known inter-pixel coefficients g [1]")
+    low_frequency: tuple[float, float] = Field(
+        description="(c2, c4) of the low-frequency gain P(θ) = 1 + c2 θ² + c4 θ⁴ [1]"
+    )
+    high_frequency: float = Field(
+        ge=0, le=0.2, description="standard deviation of the known inter-pixel coefficients g [1]"
+    )
     rayleigh_optical_thickness: float = Field(ge=0, le=5, description="vertical Rayleigh optical thickness [1]")
 
     @model_validator(mode="after")
@@ -196,7 +202,7 @@ class Polarimeter(Frozen):
         raise Fault(f"bands: {self.name} has no band '{name}'; it has {', '.join(self.band_names)}")
 
     def absolute_gain(self, name: str) -> float:
-        """Absolute gain of a band, A = (2^bits − 1 − C) / (saturation t) [count]: full scale at saturation, on the axis."""
+        """Absolute gain of a band, A = (2^bits − 1 − C) / (saturation t): full scale on the axis [count]."""
         band = self.band(name)
         return self.detector.full_scale / (band.saturation * band.integration_time)
 
@@ -225,7 +231,7 @@ def load(name: str, folder: Path = SHIPPED) -> Polarimeter:
         raise _fault(where, "", error, values) from error
 
 
-def _plain(node, where: str, knob: str, origins: list[Origin]):
+def _plain(node: Any, where: str, knob: str, origins: list[Origin]) -> Any:
     """Tree of plain numbers; the sources found on the way are appended to `origins`."""
     if isinstance(node, dict) and "value" in node:
         node = {key: tuple(item) if isinstance(item, list) else item for key, item in node.items()}
@@ -247,14 +253,14 @@ def _join(knob: str, step: str) -> str:
     return f"{knob}.{step}" if knob else step
 
 
-def _label(node, index: int) -> str:
+def _label(node: Any, index: int) -> str:
     return str(node["name"]) if isinstance(node, dict) and "name" in node else str(index)
 
 
-def _fault(where: str, knob: str, error: ValidationError, tree) -> Fault:
+def _fault(where: str, knob: str, error: ValidationError, tree: Any) -> Fault:
     """First complaint of a validation, in one sentence that names the knob; bands are called by their name."""
-    first = error.errors()[0]
-    for step in first["loc"]:
+    first = min(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
+    for step in first["loc"][:1] if knob else first["loc"]:
         if isinstance(step, int):
             tree = tree[step] if isinstance(tree, tuple) and step < len(tree) else None
             knob = _join(knob, _label(tree, step))

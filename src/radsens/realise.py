@@ -19,7 +19,7 @@ from radsens.gaps.strata import Partition
 from radsens.instrument import Polarimeter
 from radsens.kernel import kernel
 from radsens.models import polarimeter
-from radsens.models.polarimeter import IRM, REASONS, TABLE_ROWS, simulate
+from radsens.models.polarimeter import IRM, REASONS, SATURATE, TABLE_ROWS, simulate
 from radsens.random import address, draws
 from radsens.schema import Frozen, Name, Scene
 from radsens.sources._source import Direction, ErrorSource
@@ -33,8 +33,8 @@ OUTCOMES = (*REASONS, "non-finite gap", "retrieved intensity not positive")
 
 accumulate, bin_row, count_row = statistics.accumulate, statistics.bin_row, statistics.count_row
 clear, fold, merge, pilot, pool = statistics.clear, statistics.fold, statistics.merge, statistics.pilot, statistics.pool
-quantiles, add_and_clear = statistics.quantiles, statistics.add_and_clear
-MEAN, MIN, MAX, FIRST_QUANTILE = statistics.MEAN, statistics.MIN, statistics.MAX, statistics.FIRST_QUANTILE
+conclude = statistics.conclude
+STD, MIN = statistics.STD, statistics.MIN
 
 
 class Measurement(Frozen):
@@ -201,8 +201,9 @@ def sweep(counts, moments, hits, image, cells, centre, stratum_centre, stratum_s
             if outcome[r]:
                 continue
             simulate(gaps, x, s, hit, fields, work, pixels, detector, sample, first + r, keys, parameters[r], switch)
-            for i in range(size):
-                hits[r, cell] += hit[i] * weights[0, i]
+            if switch[SATURATE]:
+                for i in range(size):
+                    hits[r, cell] += hit[i] * weights[0, i]
             for q in range(quantities):
                 k = 1 if q == AOLP else 0
                 part = lanes[r, q]
@@ -219,15 +220,15 @@ def sweep(counts, moments, hits, image, cells, centre, stratum_centre, stratum_s
 
 
 @kernel
-def finish(rows, totals, counts, moments, cells, centre, stratum_centre, stratum_scale, good):
-    """Statistics of one realisation from its cells: rows (stratum, quantity, 10); the histograms enter the totals if it is good.
+def finish(rows, totals, counts, moments, cells, centre, stratum_centre, stratum_scale):
+    """Statistics of one realisation from its cells: rows (stratum, quantity, 10); its histograms enter the totals.
 
     Returns the outcome: 0, or why the realisation failed.
     """
     outcome = 0
     for q in range(moments.shape[0]):
         merge(rows[:, q], moments[q], centre[q], cells.n[1 if q == AOLP else 0], cells.members)
-        if cells.n_strata[1 if q == AOLP else 0, 0] > 0 and not np.isfinite(rows[0, q, statistics_std]):
+        if cells.n_strata[1 if q == AOLP else 0, 0] > 0 and not np.isfinite(rows[0, q, STD]):
             outcome = NON_FINITE
     if outcome == 0 and not rows[0, 0, MIN] > -1.0:
         outcome = NOT_POSITIVE
@@ -239,17 +240,8 @@ def finish(rows, totals, counts, moments, cells, centre, stratum_centre, stratum
         for s in range(rows.shape[0]):
             n = np.int64(cells.n_strata[1 if q == AOLP else 0, s])
             if n:
-                c, scale = stratum_centre[q, s], stratum_scale[q, s]
-                low, high = rows[s, q, MIN] - c, rows[s, q, MAX] - c
-                out = rows[s, q, FIRST_QUANTILE:]
-                quantiles(out, counts[q, s], n, low, high, scale)
-                for i in range(out.size):
-                    out[i] = min(max(out[i] + c, rows[s, q, MIN]), rows[s, q, MAX])
-                add_and_clear(totals[s, q], counts[q, s], low, high, c, scale)
+                conclude(rows[s, q], totals[s, q], counts[q, s], n, stratum_centre[q, s], stratum_scale[q, s])
     return outcome
-
-
-statistics_std = statistics.STD
 
 
 @kernel
@@ -280,7 +272,7 @@ def span_pass(rows, totals, hits, outcome, image, pilot_image, cells, parameters
         for r in range(stop - start):
             if not outcome[start + r]:
                 outcome[start + r] = finish(
-                    rows[start + r], totals, counts[r], moments[r], cells, centre[r], stratum_centre[r], stratum_scale[r], True
+                    rows[start + r], totals, counts[r], moments[r], cells, centre[r], stratum_centre[r], stratum_scale[r]
                 )
 
 
@@ -344,7 +336,7 @@ def realise_band(task, instrument, scene, band, partition, active, span, threads
     rows = np.full((len(span), *shape, len(STATISTICS)), np.nan)
     hits = np.zeros((len(span), len(partition.members)))
     switch, keys, p = polarimeter.switches(actual, believed), field_keys(task, name), parameters.astype(task.precision)
-    block = int(np.clip(BLOCK_BYTES // (shape[0] * shape[1] * BINS * 4), 1, 8))
+    block = int(np.clip(BLOCK_BYTES // (shape[0] * shape[1] * BINS * 4), 1, 4))
 
     def part(bounds: tuple[int, int]) -> np.ndarray:
         a, b = bounds

@@ -24,13 +24,12 @@ FINE = 1 << FINE_BITS
 HALF = OCTAVES * FINE
 BINS = 2 * HALF
 SHIFT_FINE, ONE_FINE = np.int32(23 - FINE_BITS), np.int32(127 << FINE_BITS)
-WORD = 64  # bins summed at once when a rank is looked for
+GROUP = 8  # neighbouring bins that are summed to look for a rank, and that enter the source's histogram together
 
 # A bin of a source's histogram: sign, exponent and 6 bits of the mantissa of the gap, from 2⁻⁵⁶ to 2⁸.
 LOG_BITS, LOG_LOWEST, LOG_HALF = 6, -56, 4096
 TOTAL_BINS = 2 * LOG_HALF
 SHIFT_LOG, ONE_LOG = np.int32(23 - LOG_BITS), np.int32((127 + LOG_LOWEST) << LOG_BITS)
-GROUP = 8  # bins of a row that enter the source's histogram together
 
 SMALLEST = 1e-30
 
@@ -93,13 +92,7 @@ def bin_row(index, gap, centre, inverse_scale):
 def count_row(counts, index, inside):
     """Histogram of a row: counts[index] += inside, the uint32 weight (pixel)."""
     for i in range(index.size):
-        counts[index[i]] += inside[i]
-
-
-@kernel
-def edge(k, scale):
-    """Lower edge of the k-th bin away from the centre, s (2^e (1 + m/1024) − 1)."""
-    return scale * (np.float64(1 << (k >> FINE_BITS)) * (1.0 + np.float64(k & (FINE - 1)) / FINE) - 1.0)
+        counts[np.uint32(index[i])] += inside[i]  # unsigned: no wrap-around to test for
 
 
 @kernel
@@ -110,47 +103,53 @@ def occupied(low, high, scale):
 
 
 @kernel
-def inside_bins(first, last, part, scale):
-    """Distance from the centre of the point `part` (0–1) of the way through the bins first to last − 1."""
-    lower = edge(first - HALF, scale) if first >= HALF else -edge(HALF - first, scale)
-    upper = edge(last - HALF, scale) if last >= HALF else -edge(HALF - last, scale)
-    return lower + part * (upper - lower)
+def distance(k, part, scale):
+    """Distance from the centre of the point `part` (0–1) of the way through bin k of a row's histogram."""
+    m = k - HALF if k >= HALF else HALF - 1 - k
+    width = np.float64(1 << (m >> FINE_BITS)) / FINE
+    lower = width * np.float64(FINE + (m & (FINE - 1))) - 1.0
+    return scale * (lower + part * width) if k >= HALF else -scale * (lower + (1.0 - part) * width)
 
 
 @kernel
-def order_statistics(out, ranks, counts, low, high, scale):
-    """Distances from the centre of the values of rising ranks (0 the smallest) in the bins low to high."""
-    before, k = 0, low
+def group(sums, counts):
+    """Sums of GROUP neighbouring bins (bin) → (group)."""
+    for g in range(sums.size):
+        n = np.int64(0)
+        for v in counts[g * GROUP : (g + 1) * GROUP]:
+            n += v
+        sums[g] = n
+
+
+@kernel
+def order_statistics(out, ranks, counts, sums, first, scale):
+    """Distances from the centre of the values of rising ranks (0 the smallest); sums are those of `group`, from bin `first` on."""
+    before, g = np.int64(0), 0
     for i in range(ranks.size):
-        while k + WORD <= high:
-            block = 0
-            for j in range(k, k + WORD):
-                block += counts[j]
-            if before + block > ranks[i]:
-                break
-            before += block
-            k += WORD
-        while k < high and before + counts[k] <= ranks[i]:
-            before += counts[k]
+        while g < sums.size - 1 and before + sums[g] <= ranks[i]:
+            before += sums[g]
+            g += 1
+        below, k = before, first + g * GROUP
+        last = k + GROUP - 1
+        while k < last and below + counts[k] <= ranks[i]:
+            below += counts[k]
             k += 1
-        part = (np.float64(ranks[i] - before) + 0.5) / max(np.float64(counts[k]), 1.0)
-        out[i] = inside_bins(k, k + 1, part, scale)
+        part = (np.float64(ranks[i] - below) + 0.5) / max(np.float64(counts[k]), 1.0)
+        out[i] = distance(k, part, scale)
 
 
 @kernel
-def quantiles(out, counts, n, low, high, scale):
-    """Quantiles of the histogram, as distances from the centre: between two ranks like numpy's default, clamped to [low, high]."""
-    first, last = occupied(low, high, scale)
+def quantiles(out, counts, sums, n, first, scale):
+    """Quantiles of the histogram, as distances from the centre: between two ranks, as numpy's default."""
     lower, upper = np.empty(len(QUANTILES)), np.empty(len(QUANTILES))
     below, above = np.empty(len(QUANTILES), np.int64), np.empty(len(QUANTILES), np.int64)
     for i in range(below.size):
         below[i] = np.int64(QUANTILES[i] * (n - 1))
         above[i] = min(below[i] + 1, n - 1)
-    order_statistics(lower, below, counts, first, last, scale)
-    order_statistics(upper, above, counts, first, last, scale)
+    order_statistics(lower, below, counts, sums, first, scale)
+    order_statistics(upper, above, counts, sums, first, scale)
     for i in range(below.size):
-        part = QUANTILES[i] * (n - 1) - np.float64(below[i])
-        out[i] = min(max(lower[i] + part * (upper[i] - lower[i]), low), high)
+        out[i] = lower[i] + (QUANTILES[i] * (n - 1) - np.float64(below[i])) * (upper[i] - lower[i])
 
 
 @kernel
@@ -163,18 +162,30 @@ def log_bin(gap):
 
 
 @kernel
-def add_and_clear(total, counts, low, high, centre, scale):
-    """Add a row's histogram to its source's, a few bins at a time at their middle, and empty it."""
+def add(total, index, sums, first, low, high, centre, scale):
+    """Add a row's histogram to its source's, GROUP bins at a time at their middle; index is scratch (group)."""
+    for g in range(sums.size):
+        t = distance(first + g * GROUP + GROUP // 2, 0.0, scale)
+        index[g] = log_bin(centre + min(max(t, low), high))
+    for g in range(sums.size):
+        total[np.uint32(index[g])] += sums[g]
+
+
+@kernel
+def conclude(row, total, counts, n, centre, scale):
+    """Quantiles of one row (10), from its histogram of n pixels, which enters its source's and is emptied."""
+    low, high = row[MIN] - centre, row[MAX] - centre
     first, last = occupied(low, high, scale)
-    for k in range(first, last + 1, GROUP):
-        end = min(k + GROUP, last + 1)
-        n = 0
-        for j in range(k, end):
-            n += counts[j]
-            counts[j] = 0
-        if n:
-            t = min(max(inside_bins(k, end, 0.5, scale), low), high)
-            total[log_bin(centre + t)] += n
+    first -= first % GROUP
+    groups = (last - first) // GROUP + 1
+    sums, index = np.empty(groups, np.int64), np.empty(groups, np.int32)
+    group(sums, counts[first:])
+    out = row[FIRST_QUANTILE:]
+    quantiles(out, counts, sums, n, first, scale)
+    for i in range(out.size):
+        out[i] = min(max(centre + out[i], row[MIN]), row[MAX])
+    add(total, index, sums, first, low, high, centre, scale)
+    counts[first : first + groups * GROUP] = 0
 
 
 @kernel

@@ -38,7 +38,9 @@ def render(spec: Uniform | Grid | Analytic, instrument: Polarimeter, bands: Sequ
     Fault : a band that the instrument lacks or that comes twice, or a scene with I ≤ 0 or DoLP > 1 somewhere
     """
     if not bands or len(set(bands)) < len(bands):
-        raise Fault(f"bands: name at least one band, each once; {instrument.name} has {', '.join(instrument.band_names)}")
+        raise Fault(
+            f"bands: name at least one band, each once; {instrument.name} has {', '.join(instrument.band_names)}"
+        )
     for name in bands:
         instrument.band(name)
     scene = SCENES[spec.kind].render(spec, instrument, tuple(bands))
@@ -48,7 +50,7 @@ def render(spec: Uniform | Grid | Analytic, instrument: Polarimeter, bands: Sequ
 
 def _check_physical(scene: Scene) -> None:
     i, q, u = scene.stokes[:, 0], scene.stokes[:, 1], scene.stokes[:, 2]
-    for wrong, what in (~(i > 0), "I ≤ 0"), (~(q * q + u * u <= i * i * (1 + ROUNDING)), "DoLP > 1"):
+    for wrong, what in (~((i > 0) & np.isfinite(i)), "I ≤ 0"), (~(q * q + u * u <= i * i * (1 + ROUNDING)), "DoLP > 1"):
         count = np.count_nonzero(wrong, axis=1)
         if count.any():
             worst = int(count.argmax())

@@ -16,14 +16,18 @@ class Uniform(Frozen):
     kind: Literal["uniform"] = Field(description="one Stokes vector everywhere")
     i: float = Field(gt=0, le=100, description="normalised radiance πL/E₀ of every pixel [1]")
     dolp: float = Field(ge=0, le=1, description="degree of linear polarisation of every pixel [1]")
-    aolp: float = Field(ge=-180, le=180, description="angle of polarisation from +x towards +y of the focal plane [deg]")
+    aolp: float = Field(
+        ge=-180, le=180, description="angle of polarisation from +x towards +y of the focal plane [deg]"
+    )
     pixels: int = Field(ge=1, description="number of detector elements, spread evenly over the focal plane [1]")
 
 
 def render(spec: Uniform, instrument: Polarimeter, bands: tuple[str, ...]) -> Scene:
     """Uniform scene, the same in all `bands`."""
     one = np.ones(1)
-    return patches(instrument.focal_plane, bands, spec.kind, (spec.i * one, spec.dolp * one, spec.aolp * one), spec.pixels)
+    return patches(
+        instrument.focal_plane, bands, spec.kind, (spec.i * one, spec.dolp * one, spec.aolp * one), spec.pixels
+    )
 
 
 def patches(
@@ -40,10 +44,11 @@ def patches(
     state : I [1], DoLP [1] and AoLP [deg] of each state, (state,)
     pixels : elements of one state [1]
     """
+    asked = state[0].size * pixels
+    if asked > plane.size:
+        raise Fault(f"scene: {asked} pixels asked; the focal plane has {plane.rows} x {plane.columns} = {plane.size}")
     i, dolp, aolp = (np.repeat(values, pixels) for values in state)
-    if i.size > plane.size:
-        raise Fault(f"scene: {i.size} pixels asked; the focal plane has {plane.rows} x {plane.columns} = {plane.size}")
-    detector = plane.spread(i.size)
+    detector = plane.spread(asked)
     x, y, theta = plane.coordinates(detector)
     return Scene(
         bands=bands,
@@ -53,7 +58,7 @@ def patches(
         theta=theta,
         detector=detector,
         sample=detector,
-        scene_class=np.zeros(i.size, dtype=np.int64),
+        scene_class=np.zeros(asked, dtype=np.int64),
         class_names=(kind,),
         shape=(plane.rows, plane.columns),
         geometry={},
