@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
 """A name that becomes a path or reaches a command line."""
@@ -18,6 +18,19 @@ class Frozen(BaseModel):
     """A typed, immutable record that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def sentence(error: ValidationError, *where: str) -> str:
+    """First complaint of a validation in one sentence: the knob's path, what is wrong, what came, how many more there are."""
+    first, *more = error.errors()
+    steps = [str(step) for step in (*where, *first["loc"]) if not str(step).startswith("function-")]
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if first["type"] == "extra_forbidden":
+        message = "unknown key"
+    got = first["input"]
+    came = "" if isinstance(got, dict | BaseModel) or first["type"] in ("missing", "value_error") else f", got {got!r}"
+    rest = f" (and {len(more)} more)" if more else ""
+    return f"{'.'.join(steps) or 'campaign'}: {message[0].lower()}{message[1:]}{came}{rest}"
 
 
 @dataclass(frozen=True)

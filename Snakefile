@@ -1,0 +1,30 @@
+from radsens.campaign import Campaign
+
+campaign = Campaign.load(config)
+
+
+wildcard_constraints:
+    campaign="[A-Za-z0-9_-]+",
+    source="[A-Za-z0-9_-]+",
+    key="[0-9a-f]+",
+    span=r"\d+-\d+",
+    n=r"\d+",
+
+
+localrules:
+    all,
+    gather,
+    table,
+    outdated,
+
+
+rule all:
+    default_target: True
+    input:
+        campaign.table,
+        ancient(campaign.all_chunks),
+
+
+include: "workflow/rules/scene.smk"
+include: "workflow/rules/realise.smk"
+include: "workflow/rules/products.smk"

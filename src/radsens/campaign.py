@@ -1,0 +1,167 @@
+"""Which files a campaign is made of, and what each depends on. It computes paths and keys, and runs nothing."""
+
+import json
+import os
+import sys
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from radsens import chunk, config, provenance
+from radsens import instrument as instruments
+from radsens.config import CONTROL, Config
+from radsens.realise import Task
+from radsens.schema import Fault
+
+RESULTS = Path("results")
+
+
+class Campaign:
+    """A campaign's sources, spans, keys and paths.
+
+    `sources` in its sense are the rows of the sensitivity table: the error sources, their combinations, and the control.
+    """
+
+    def __init__(self, settings: Config):
+        self.config = settings
+        self.root = RESULTS / settings.campaign
+        self.instrument = instruments.load(settings.instrument)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """The campaign of a YAML file."""
+        return cls(config.read(path))
+
+    @classmethod
+    def load(cls, tree: dict[str, Any]) -> Self:
+        """The campaign of Snakemake's `config`, for the Snakefile: a fault is one sentence and exit code 2."""
+        try:
+            campaign = cls(config.parse(tree))
+            campaign.refuse_unwritable()
+        except Fault as fault:
+            print(f"radsens: {fault}", file=sys.stderr)
+            raise SystemExit(2) from None
+        return campaign
+
+    def refuse_unwritable(self) -> None:
+        """Refuse a results folder that cannot be written to, before anything is computed."""
+        folder = next(p for p in (self.root, *self.root.parents) if p.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise Fault(f"{folder.resolve()}: results cannot be written there; make it a folder that you may write to")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that is realised: the control first, then sources and combinations."""
+        return (CONTROL, *self.config.amplitudes, *self.config.combined)
+
+    def members(self, name: str) -> tuple[str, ...]:
+        """Error sources drawn under a name."""
+        if name == CONTROL:
+            return ()
+        return self.config.combined.get(name, (name,))
+
+    def task(self, name: str) -> Task:
+        """What a job under this name computes."""
+        if name not in self.names:
+            raise Fault(f"source: {name!r} is not in the campaign; it has {', '.join(self.names)}")
+        c = self.config
+        amplitudes = {m: c.amplitudes[m].model_dump(mode="json", exclude_defaults=True) for m in self.members(name)}
+        return Task(
+            instrument=c.instrument,
+            seed=c.seed,
+            error_in=c.error_in,
+            precision=c.precision,
+            measurement=c.measurement,
+            sources=amplitudes,
+        )
+
+    def task_json(self, name: str) -> str:
+        """The task on a command line."""
+        return self.task(name).model_dump_json()
+
+    @cached_property
+    def scene_spec(self) -> dict[str, Any]:
+        """What the scene file is made of."""
+        c = self.config
+        return {
+            "instrument": c.instrument,
+            "bands": list(c.bands),
+            "scene": c.scene.model_dump(mode="json"),
+            "strata": c.strata.model_dump(mode="json"),
+        }
+
+    @cached_property
+    def scene_json(self) -> str:
+        """The scene's settings on a command line."""
+        return json.dumps(self.scene_spec)
+
+    @cached_property
+    def scene_key(self) -> str:
+        """Key of the scene file."""
+        return provenance.scene_key(self.scene_spec["scene"], self.scene_spec["strata"], self.instrument, self.config.bands)
+
+    @cached_property
+    def keys(self) -> dict[str, str]:
+        """Key of the chunks of each name."""
+        return {n: provenance.task_key(self.task(n), self.scene_key, self.instrument, self.config.bands) for n in self.names}
+
+    def realisations(self, name: str) -> int:
+        """Realisations of a name: one where none differs from another."""
+        random = any(self.config.amplitudes[m].random for m in self.members(name)) or self.config.measurement.noise
+        return self.config.realisations if random and name != CONTROL else 1
+
+    def spans(self, name: str) -> list[str]:
+        """Names of the spans of a name."""
+        return [chunk.span_name(s) for s in chunk.spans(self.realisations(name), self.config.span)]
+
+    @property
+    def scene(self) -> str:
+        """Path of the scene."""
+        return str(self.root / "scene" / f"{self.scene_key}.nc")
+
+    def chunk_folder(self, name: str) -> str:
+        """Folder of the chunks of a name."""
+        return str(self.root / "chunks" / name / self.keys[name])
+
+    def chunks(self, name: str) -> list[str]:
+        """Paths of the chunks of a name."""
+        return [f"{self.chunk_folder(name)}/{span}.nc" for span in self.spans(name)]
+
+    def gaps(self, name: str) -> str:
+        """Path of the gathered rows of a name."""
+        return str(self.root / "gaps" / name / f"{self.keys[name]}-{self.realisations(name)}.nc")
+
+    @property
+    def all_chunks(self) -> list[str]:
+        """Paths of all chunks."""
+        return [path for name in self.names for path in self.chunks(name)]
+
+    @property
+    def all_gaps(self) -> list[str]:
+        """Paths of all gathered rows."""
+        return [self.gaps(name) for name in self.names]
+
+    @cached_property
+    def id(self) -> str:
+        """12 hexadecimal digits of what the tables depend on: changes with any setting that changes a number."""
+        return provenance.key(gaps=self.all_gaps, code=provenance.digest(provenance.closure("radsens.products.tables")))
+
+    @property
+    def table(self) -> str:
+        """Path of the sensitivity table."""
+        return str(self.root / "sensitivity.csv")
+
+    @property
+    def summary(self) -> str:
+        """Path of the record beside the tables: campaign id, keys, versions."""
+        return str(self.root / "campaign.json")
+
+    @property
+    def stale(self) -> bool:
+        """Whether a table stands that is not this campaign's."""
+        try:
+            return json.loads(Path(self.summary).read_text(encoding="utf-8"))["id"] != self.id
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, KeyError, TypeError):
+            return True

@@ -1,0 +1,198 @@
+"""A chunk: the gaps of one source over one span of realisations, as a file; and the gathering of chunks.
+
+Rows are (realisation, band, stratum, quantity). An unpolarised band reports `I` alone, and a source on polarisers
+nothing there: those rows have n = 0 and no value.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from radsens import instrument as instruments
+from radsens import io, provenance
+from radsens.gaps.quantities import MEANING, QUANTITIES, UNITS
+from radsens.gaps.statistics import LOG_BITS, LOG_HALF, LOG_LOWEST, STATISTICS, TOTAL_BINS
+from radsens.gaps.strata import Strata, partition, refuse_empty
+from radsens.realise import OUTCOMES, BandGaps, Task, acting, realise_band
+from radsens.scenes import SceneSpec, files, render
+from radsens.schema import Fault, Scene
+from radsens.sources import SOURCES
+
+ROW = ("realisation", "band", "stratum", "quantity")
+POLARISERS = ("-60", "0", "+60")
+SPAN = re.compile(r"(\d{6,})-(\d{6,})")
+
+
+def span_name(span: range) -> str:
+    """Name of a span in a path: its first and last realisation, inclusive, six digits."""
+    return f"{span.start:06d}-{span.stop - 1:06d}"
+
+
+def span_of(name: str) -> range:
+    """Span of a name."""
+    match = SPAN.fullmatch(name)
+    if not match or int(match[1]) > int(match[2]):
+        raise Fault(f"span: must be FIRST-LAST with six digits each, inclusive, as 000000-000049; got {name!r}")
+    return range(int(match[1]), int(match[2]) + 1)
+
+
+def _drawn(gaps: list[BandGaps | None], count: int) -> dict[str, io.Variable]:
+    """Parameters of the modified model, NaN where a band has none."""
+    shapes = {"orientation": ("degree", 3), "efficiency": ("1", 3), "relative_transmission": ("1", 3), "non_linearity": ("1", 0)}
+    found = {}
+    for name, (unit, samples) in shapes.items():
+        axes = ("realisation", "band", "polariser") if samples else ("realisation", "band")
+        values = np.full((count, len(gaps), samples) if samples else (count, len(gaps)), np.nan)
+        for b, gap in enumerate(gaps):
+            if gap is not None and (not samples or gap.drawn[name].shape[1] == samples):
+                values[:, b] = gap.drawn[name]
+        found[name] = io.Variable(axes, values, {"units": unit, "long_name": f"{name.replace('_', ' ')} of the model with the error"})
+    return found
+
+
+def _labels(scene: Scene, strata: tuple[str, ...]) -> dict[str, io.Variable]:
+    def text(axis: str, values: Iterable[str], meaning: str) -> io.Variable:
+        return io.Variable((axis,), np.array(list(values), dtype=object), {"long_name": meaning})
+
+    return {
+        "band": text("band", scene.bands, "spectral band"),
+        "stratum": text("stratum", strata, "part of the image"),
+        "quantity": text("quantity", QUANTITIES, "; ".join(f"{q}: {MEANING[q]} [{UNITS[q]}]" for q in QUANTITIES)),
+        "polariser": text("polariser", POLARISERS, "nominal orientation of the polariser [deg]"),
+        "outcome_name": text("outcome_index", OUTCOMES, "what became of a realisation"),
+    }
+
+
+def write_scene(settings: dict[str, Any], output: Path, key: str | None = None) -> None:
+    """Render the scene of a campaign's settings (instrument, bands, scene, strata) to a file.
+
+    Raises
+    ------
+    Fault : a scene or strata that cannot be, a marginal stratum without pixels, or another key than the one asked for
+    """
+    instrument, bands = instruments.load(settings["instrument"]), tuple(settings["bands"])
+    spec = TypeAdapter(SceneSpec).validate_python(settings["scene"])
+    strata = Strata.model_validate(settings["strata"])
+    found = provenance.scene_key(spec.model_dump(mode="json"), strata.model_dump(mode="json"), instrument, bands)
+    if key not in (None, found):
+        raise Fault(f"key: {key} was planned, but the code and the settings here give {found}; plan the workflow again")
+    scene = render(spec, instrument, bands)
+    refuse_empty(strata, scene)
+    for b in range(len(bands)):
+        partition(strata, scene, b)
+    about = {"key": found, "instrument": instrument.name, "scene": spec.model_dump_json(), "strata": strata.model_dump_json()}
+    files.write(output, scene, {**provenance.attributes(), **about})
+
+
+def compute(task: Task, scene_path: str | Path, span: range, threads: int = 1, key: str | None = None) -> io.File:
+    """Gaps of a task over a span of realisations.
+
+    Parameters
+    ----------
+    task : what is computed
+    scene_path : file of the scene
+    span : consecutive realisations
+    threads : number of threads; changes nothing but the time
+    key : what the workflow expects; refused if the code, the instrument or the scene here give another
+
+    Raises
+    ------
+    Fault : an unreadable scene, or another key than the one asked for
+    """
+    instrument = instruments.load(task.instrument)
+    scene, about = files.read(scene_path)
+    found = provenance.task_key(task, about["key"], instrument, scene.bands)
+    if key not in (None, found):
+        raise Fault(f"key: {key} was planned, but the code, the instrument and the scene here give {found}; plan the workflow again")
+    strata = Strata.model_validate_json(about["strata"])
+    active = [(SOURCES[n], SOURCES[n].Amplitudes.model_validate(a)) for n, a in task.sources.items()]
+    partitions = [partition(strata, scene, b) for b in range(len(scene.bands))]
+    gaps: list[BandGaps | None] = []
+    for b, name in enumerate(scene.bands):
+        here = acting(active, instrument, name)
+        absent = bool(active) and not here
+        gaps.append(None if absent else realise_band(task, instrument, scene, b, partitions[b], here, span, threads))
+    return io.File(_variables(gaps, span, scene, partitions[0].names), _about(task, span, found, about))
+
+
+def _about(task: Task, span: range, key: str, scene: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **provenance.attributes(),
+        "key": key,
+        "scene_key": scene["key"],
+        "task": task.model_dump_json(),
+        "realisation_first": span.start,
+        "realisation_count": len(span),
+    }
+
+
+def _variables(gaps: list[BandGaps | None], span: range, scene: Scene, strata: tuple[str, ...]) -> dict[str, io.Variable]:
+    """The variables of a chunk; what a band does not report has n = 0 and NaN."""
+    shape = (len(span), len(gaps), len(strata), len(QUANTITIES))
+    rows, n = np.full((*shape, len(STATISTICS)), np.nan), np.zeros(shape, np.int64)
+    totals = np.zeros((*shape[1:], TOTAL_BINS), np.int64)
+    outcome, saturated = np.zeros(shape[:2], np.int8), np.zeros(shape[:3], np.int64)
+    for b, gap in enumerate(gaps):
+        if gap is not None:
+            q = gap.rows.shape[2]
+            rows[:, b, :, :q], n[:, b, :, :q], totals[b, :, :q] = gap.rows, gap.n, gap.totals
+            outcome[:, b], saturated[:, b] = gap.outcome, gap.saturated
+    found = _labels(scene, strata)
+    found["realisation"] = io.Variable(("realisation",), np.array(span, np.int64), {"standard_name": "realization"})
+    found["n"] = io.Variable(ROW, n, {"units": "1", "long_name": "pixels"})
+    for k, name in enumerate(STATISTICS):
+        found[name] = io.Variable(ROW, np.ascontiguousarray(rows[..., k]), {"long_name": f"{name} of the gaps in the image"})
+    bins = f"counts of gaps by sign, power of two from {LOG_LOWEST} and {1 << LOG_BITS} steps in it; bin {LOG_HALF} begins at 0"
+    found["histogram"] = io.Variable((*ROW[1:], "bin"), totals, {"units": "1", "long_name": bins, "sparse": 1})
+    found["outcome"] = io.Variable(("realisation", "band"), outcome, {"long_name": "index into outcome_name"})
+    found["saturated"] = io.Variable(ROW[:3], saturated, {"units": "1", "long_name": "pixels with a saturated sample"})
+    return {**found, **_drawn(gaps, len(span))}
+
+
+def spans(realisations: int, span: int) -> list[range]:
+    """Spans of a campaign, cut at multiples of `span`; the last may be short."""
+    return [range(a, min(a + span, realisations)) for a in range(0, realisations, span)]
+
+
+def _checked(path: Path, key: str, span: range) -> io.File:
+    """A chunk that is what it should be; a damaged one is set aside, so that the next run computes it again."""
+    try:
+        file = io.read(path)
+    except Fault as fault:
+        if path.is_file():
+            path.replace(path.with_name(path.name + ".corrupt"))
+            raise Fault(f"{fault}; it was set aside as {path.name}.corrupt, and the next run computes it again") from fault
+        raise
+    if file.attributes.get("key") != key:
+        raise Fault(f"{path}: holds the key {file.attributes.get('key')}, not {key} of its folder")
+    if list(file["realisation"]) != list(span):
+        raise Fault(f"{path}: holds other realisations than its name says")
+    return file
+
+
+def gather(folder: Path, realisations: int, span: int) -> io.File:
+    """All rows of a source: chunks concatenated in order, their histograms added, each checked.
+
+    Parameters
+    ----------
+    folder : of the chunks, named by their key
+    realisations, span : how the campaign was cut
+    """
+    cuts = spans(realisations, span)
+    chunks = [_checked(folder / f"{span_name(cut)}.nc", folder.name, cut) for cut in cuts]
+    first = chunks[0]
+    variables = {}
+    for name, v in first.variables.items():
+        values = [c[name] for c in chunks]
+        if v.dimensions[0] == "realisation":
+            variables[name] = io.Variable(v.dimensions, np.concatenate(values), v.attributes)
+        elif name == "histogram":
+            variables[name] = io.Variable(v.dimensions, np.sum(values, axis=0, dtype=np.int64), {**v.attributes, "sparse": 1})
+        else:
+            variables[name] = v
+    kept = {k: first.attributes[k] for k in ("key", "scene_key", "task")}
+    return io.File(variables, {**provenance.attributes(), **kept, "realisation_first": 0, "realisation_count": realisations})

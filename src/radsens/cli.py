@@ -1,0 +1,191 @@
+"""The command line: the same verbs as the workflow's rules, and what a user asks beside them.
+
+A fault of the user is one sentence and exit code 2; nothing is written.
+"""
+
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from radsens.schema import Fault, sentence
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich", help=__doc__)
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="the campaign's YAML")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="file to write")]
+Key = Annotated[str | None, typer.Option(help="key that the file must have; refused if the code or the settings give another")]
+_log: list[Path] = []
+
+
+@app.callback()
+def log_file(log: Annotated[Path | None, typer.Option(help="file that receives the messages too")] = None) -> None:
+    """Radiometric sensitivity of space radiometers to errors of their calibration."""
+    _log[:] = [log] if log else []
+
+
+def example(text: str) -> dict[str, Any]:
+    """Epilogue of a command's help."""
+    return {"epilog": f"Example: [bold]{text}[/bold]"}
+
+
+def _campaign(path: Path) -> Any:
+    from radsens.campaign import Campaign
+
+    return Campaign.read(path)
+
+
+@app.command(**example("radsens check config/test.yaml"))
+def check(config: ConfigFile) -> None:
+    """Check a campaign and say what it is: scene, strata, jobs, expected failures. Computes and writes nothing."""
+    from radsens.products.overview import overview
+
+    overview(_campaign(config))
+
+
+@app.command(**example("radsens sources"))
+def sources() -> None:
+    """The effects table: every error source that can be named in a campaign."""
+    from radsens.products.effects import show_effects
+
+    show_effects()
+
+
+@app.command(**example("radsens instruments parasol"))
+def instruments(name: Annotated[str | None, typer.Argument(help="an instrument, to list its numbers and their sources")] = None) -> None:
+    """The instruments that are shipped, or the numbers of one with their status and source."""
+    from radsens.products.overview import instruments_table
+
+    instruments_table(name)
+
+
+@app.command(**example("radsens scene config/test.yaml --output scene.nc"))
+def scene(
+    spec: Annotated[str, typer.Argument(help="a campaign's YAML, or the JSON that the workflow passes")], output: Output, key: Key = None
+) -> None:
+    """Render the reference image of a campaign to netCDF."""
+    from radsens import chunk
+
+    settings = json.loads(spec) if spec.startswith("{") else _campaign(Path(spec)).scene_spec
+    chunk.write_scene(settings, output, key)
+
+
+@app.command(**example("radsens show config/test.yaml --output scene.png"))
+def show(config: ConfigFile, output: Output, band: Annotated[str | None, typer.Option(help="band to draw; all if not given")] = None) -> None:
+    """Draw the reference image of a campaign: I, DoLP, AoLP and geometry, to PNG."""
+    from radsens.products.figures import draw_scene
+
+    draw_scene(_campaign(config), output, band)
+
+
+@app.command(**example("radsens realise polariser_orientation 000000-000019 --task config/test.yaml --output chunk.nc"))
+def realise(
+    source: Annotated[str, typer.Argument(help="error source, combination, or control")],
+    span: Annotated[str, typer.Argument(help="first and last realisation, inclusive: 000000-000049")],
+    task: Annotated[str, typer.Option(help="the campaign's YAML, or the JSON that the workflow passes")],
+    output: Output,
+    scene: Annotated[Path | None, typer.Option(help="scene file; the campaign's own if not given")] = None,
+    key: Key = None,
+    threads: Annotated[int, typer.Option(min=1, help="threads; the result does not depend on it")] = 1,
+) -> None:
+    """Compute the gaps of a span of realisations of one source: one job of the workflow."""
+    from radsens import chunk, io
+    from radsens.realise import Task
+
+    if task.startswith("{"):
+        settings = Task.model_validate_json(task)
+        if scene is None:
+            raise Fault("--scene: give the scene file when the task is JSON")
+    else:
+        campaign = _campaign(Path(task))
+        settings, scene = campaign.task(source), scene or Path(campaign.scene)
+    io.write(output, chunk.compute(settings, scene, chunk.span_of(span), threads, key))
+
+
+@app.command(**example("radsens gather results/test/chunks/control/<key> --realisations 1 --span 20 --output gaps.nc"))
+def gather(
+    chunks: Annotated[Path, typer.Argument(help="folder of the chunks, named by their key")],
+    realisations: Annotated[int, typer.Option(min=1, help="realisations of the source")],
+    span: Annotated[int, typer.Option(min=1, help="realisations of one chunk")],
+    output: Output,
+) -> None:
+    """Gather the chunks of one source, each checked, into one file."""
+    from radsens import chunk, io
+
+    io.write(output, chunk.gather(chunks, realisations, span))
+
+
+@app.command(**example("radsens table config/test.yaml"))
+def table(
+    where: Annotated[Path, typer.Argument(help="the campaign's YAML to print its table; with --write, the folder to write to")],
+    gaps: Annotated[list[Path] | None, typer.Argument(help="with --write: the gathered rows of each source")] = None,
+    write: Annotated[str | None, typer.Option(help="write the tables, under this campaign id, instead of printing them")] = None,
+    stratum: Annotated[str, typer.Option(help="part of the image to print")] = "all",
+) -> None:
+    """Print the sensitivity table of a campaign with its control row, or write it: one step of the workflow."""
+    if write:
+        from radsens.products import tables
+
+        tables.write(write, gaps or [], where)
+    else:
+        from radsens.products.screen import show_table
+
+        show_table(_campaign(where), stratum)
+
+
+@app.command(**example("radsens image polariser_orientation 7 --config config/test.yaml"))
+def image(
+    source: Annotated[str, typer.Argument(help="error source, combination, or control")],
+    realisation: Annotated[int, typer.Argument(min=0, help="number of the realisation")],
+    config: Annotated[Path, typer.Option(help="the campaign's YAML")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="netCDF to write, and PNG beside it; default: the campaign's images/")] = None,
+    band: Annotated[str | None, typer.Option(help="band of the PNG; the first that the source acts on if not given")] = None,
+) -> None:
+    """The image with calibration error of one realisation: reference, with error and gap of I, Q, U, DoLP, AoLP."""
+    from radsens.products.images import write_image
+
+    for path in write_image(_campaign(config), source, realisation, output, band):
+        typer.echo(path)
+
+
+def _say(text: str) -> None:
+    """A message on the screen and in the log."""
+    print(text, file=sys.stderr)
+    for path in _log:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as f:
+            f.write(text + "\n")
+
+
+def run(command: Callable[[], Any]) -> int:
+    """Exit code of a command: 0; 2 for a fault of the user, in one sentence; 1 for a fault of ours, with its trace."""
+    try:
+        command()
+    except Fault as fault:
+        _say(f"radsens: {fault}")
+        return 2
+    except ValidationError as error:
+        _say(f"radsens: {sentence(error)}")
+        return 2
+    except json.JSONDecodeError as error:
+        _say(f"radsens: not valid JSON: {error}")
+        return 2
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    except MemoryError:
+        _say("radsens: not enough memory; give fewer strata or a smaller span, or run on a larger node")
+        return 1
+    except Exception:  # a fault of ours: the log must hold its trace
+        _say(traceback.format_exc())
+        return 1
+    return 0
+
+
+def main() -> None:
+    """Entry of the command `radsens`."""
+    raise SystemExit(run(app))

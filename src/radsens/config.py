@@ -1,0 +1,151 @@
+"""A campaign's YAML, typed: every knob has its unit, its bounds and one sentence."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zlib import crc32
+
+import yaml
+from pydantic import AfterValidator, Field, ValidationError, create_model, model_validator
+
+from radsens import instrument as instruments
+from radsens.gaps.strata import Strata
+from radsens.realise import Measurement
+from radsens.scenes import SceneSpec
+from radsens.schema import Fault, Frozen, Name, sentence
+from radsens.sources import SOURCES
+
+CONTROL = "control"
+
+Sources = create_model(
+    "Sources",
+    __base__=Frozen,
+    __doc__="Error sources of the campaign, each with its amplitudes.",
+    **{n: (s.Amplitudes | None, Field(None, description=f"{s.term} ({s.symbol})")) for n, s in SOURCES.items()},
+)  # type: ignore[call-overload]
+
+
+def _shipped(name: str) -> str:
+    if name not in instruments.names():
+        raise ValueError(f"there is no instrument {name!r}; those shipped are {', '.join(instruments.names())}")
+    return name
+
+
+class Config(Frozen):
+    """A campaign."""
+
+    campaign: Name = Field(description="name of the campaign, and of its folder under results/")
+    instrument: Annotated[Name, AfterValidator(_shipped)] = Field(description="instrument, one of `radsens instruments`")
+    bands: tuple[Name, ...] = Field(min_length=1, description="bands of the instrument to analyse")
+    scene: SceneSpec = Field(description="reference image")
+    strata: Strata = Field(Strata(), description="parts of the image told apart; the whole image always is")
+    seed: int = Field(ge=0, lt=2**64, description="seed of all draws")
+    realisations: int = Field(ge=1, le=10_000_000, description="Monte Carlo realisations of each source [1]")
+    span: int = Field(50, ge=1, le=1_000_000, description="realisations computed by one job [1]")
+    error_in: Literal["knowledge", "instrument"] = Field("knowledge", description="which is wrong: what the processing believes, or the instrument")
+    precision: Literal["float64", "float32"] = Field("float64", description="of the pixel computations; float32 has a floor of about 1e-7 in ΔI/I")
+    measurement: Measurement = Field(Measurement(), description="noise, quantisation and saturation of all measurements")
+    sources: Sources = Field(description="error sources and their amplitudes")  # type: ignore[valid-type]
+    combined: dict[Name, tuple[str, ...]] = Field({}, description="names of sets of the sources above, drawn together")
+
+    @property
+    def amplitudes(self) -> dict[str, Any]:
+        """Amplitudes of the sources that the campaign has, by name."""
+        return {n: getattr(self.sources, n) for n in SOURCES if getattr(self.sources, n) is not None}
+
+    @model_validator(mode="after")
+    def bands_are_the_instruments(self) -> Self:
+        instrument = instruments.load(self.instrument)
+        for name in self.bands:
+            if name not in instrument.band_names:
+                raise ValueError(f"bands: {instrument.name} has no band {name!r}; it has {', '.join(instrument.band_names)}")
+        if twice := [n for n, c in Counter(self.bands).items() if c > 1]:
+            raise ValueError(f"bands: {twice[0]} comes twice")
+        return self
+
+    @model_validator(mode="after")
+    def sources_suit_the_instrument(self) -> Self:
+        instrument = instruments.load(self.instrument)
+        if not self.amplitudes:
+            raise ValueError(f"sources: name at least one of {', '.join(SOURCES)}")
+        for name in self.amplitudes:
+            source = SOURCES[name]
+            if source.model != instrument.model:
+                raise ValueError(f"sources.{name}: belongs to the model {source.model}, but {instrument.name} is a {instrument.model}")
+            if source.polarised and not any(instrument.band(b).polarised for b in self.bands):
+                raise ValueError(f"sources.{name}: acts on polarisers, and none of the bands {', '.join(self.bands)} has any")
+        return self
+
+    @model_validator(mode="after")
+    def combined_names_and_members_are_clear(self) -> Self:
+        for name, members in self.combined.items():
+            if name in SOURCES or name == CONTROL:
+                raise ValueError(f"combined.{name}: this name is taken; choose another")
+            if missing := [m for m in members if m not in self.amplitudes]:
+                raise ValueError(f"combined.{name}: {missing[0]!r} is not among the sources of the campaign: {', '.join(self.amplitudes)}")
+            if len(members) < 2 or len(set(members)) < len(members):
+                raise ValueError(f"combined.{name}: needs two or more different sources, got {list(members)}")
+        return self
+
+    @model_validator(mode="after")
+    def names_address_different_draws(self) -> Self:
+        for names in (tuple(SOURCES), self.bands):
+            if len({crc32(n.encode()) for n in names}) < len(names):
+                raise ValueError(f"the names {', '.join(names)} do not have different crc32, which address their draws; rename one")
+        return self
+
+
+class _OneKeyEach(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+        seen = set()
+        for key, _ in node.value:
+            name = self.construct_object(key, deep=deep)
+            if name in seen:
+                raise yaml.YAMLError(f"the key {name!r} is given twice, line {key.start_mark.line + 1}")
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def parse(tree: Any) -> Config:
+    """A campaign from the tree of its YAML.
+
+    Raises
+    ------
+    Fault : the first thing that is wrong, with the knob's path and what is allowed
+    """
+    if not isinstance(tree, dict) or not tree:
+        raise Fault("campaign: give a campaign's YAML, as --configfile config/test.yaml; it must be a mapping of knobs")
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise Fault(sentence(error) + _allowed(error)) from error
+
+
+def _allowed(error: ValidationError) -> str:
+    """The keys that would have been allowed, where one was not."""
+    first = error.errors()[0]
+    if first["type"] != "extra_forbidden":
+        return ""
+    model: Any = Config
+    for step in first["loc"][:-1]:
+        fields = getattr(model, "model_fields", {})
+        if step in fields:
+            model = fields[step].annotation
+        options = [m for m in (model, *getattr(model, "__args__", ())) if hasattr(m, "model_fields")]
+        kinds = [m for m in options if "kind" in m.model_fields and m.model_fields["kind"].annotation.__args__[0] == step]
+        model = (kinds or options or [model])[0]
+    return f"; allowed are {', '.join(getattr(model, 'model_fields', {}))}"
+
+
+def read(path: str | Path) -> Config:
+    """A campaign from its YAML file."""
+    path = Path(path)
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), _OneKeyEach)  # noqa: S506 - a SafeLoader
+    except OSError as error:
+        raise Fault(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Fault(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    return parse(tree)

@@ -1,0 +1,87 @@
+"""What a campaign is, before it is run; and what an instrument is made of."""
+
+from typing import Any
+
+import numpy as np
+
+from radsens import instrument as instruments_module
+from radsens import realise, scenes
+from radsens.gaps import strata
+from radsens.gaps.strata import partition, refuse_empty
+from radsens.models import polarimeter
+from radsens.products.screen import console, grid
+from radsens.schema import Fault
+from radsens.sources import SOURCES
+
+MOST_LOST = 0.01  # of the draws: beyond, the sample that is left is no longer the one that was asked for
+SAMPLE = 10_000  # draws from which the lost share is told
+
+
+def overview(campaign: Any) -> None:
+    """Print what a campaign is.
+
+    Raises
+    ------
+    Fault : an empty stratum, or amplitudes that would lose more than 1 % of the draws
+    """
+    config = campaign.config
+    scene = scenes.render(config.scene, campaign.instrument, config.bands)
+    refuse_empty(config.strata, scene)
+    parts = [partition(config.strata, scene, b) for b in range(len(scene.bands))]
+    lost = {name: lost_share(campaign, name) for name in campaign.names}
+    out = console()
+    out.print(f"[bold]campaign {config.campaign}[/] ({campaign.id}): {campaign.instrument.title}")
+    out.print(f"{len(scene.theta)} pixels, error in the {config.error_in}, {config.precision}, seed {config.seed}\n")
+    out.print(grid("scene", ("band", "I min", "I median", "I max", "DoLP min", "DoLP median", "DoLP max", "no AoLP"), _bands(scene, parts)))
+    out.print(grid("\npixels per stratum", ("stratum", *scene.bands), _strata(parts)))
+    rows = [[n, campaign.realisations(n), len(campaign.chunks(n)), f"{lost[n]:.2%}", ", ".join(campaign.members(n))] for n in campaign.names]
+    out.print(grid("\njobs", ("source", "realisations", "jobs", "expected failed", "drawn"), rows))
+    jobs = sum(len(campaign.chunks(n)) for n in campaign.names)
+    out.print(f"\n{jobs} realise jobs, {len(campaign.names)} gather jobs, 1 scene, 1 table; results in {campaign.root}/")
+    campaign.refuse_unwritable()
+    if worst := [n for n, share in lost.items() if share > MOST_LOST]:
+        raise Fault(
+            f"sources.{worst[0]}: {lost[worst[0]]:.1%} of the draws would fail as unphysical or singular, at most {MOST_LOST:.0%} may; "
+            "give a smaller amplitude"
+        )
+
+
+def _bands(scene: Any, parts: list[Any]) -> list[list[Any]]:
+    rows = []
+    for b, band in enumerate(scene.bands):
+        i, p = scene.stokes[b, 0], strata.dolp(scene.stokes[b])
+        rows.append([band, *map(float, np.quantile(i, (0, 0.5, 1))), *map(float, np.quantile(p, (0, 0.5, 1))), f"{1 - parts[b].aolp.mean():.1%}"])
+    return rows
+
+
+def _strata(parts: list[Any]) -> list[list[Any]]:
+    counts = [realise.count(part).n_strata[0].astype(int) for part in parts]
+    return [[name, *(int(n[s]) for n in counts)] for s, name in enumerate(parts[0].names)]
+
+
+def lost_share(campaign: Any, name: str) -> float:
+    """Share of the draws of a name that would fail before a pixel is computed, in its worst band [1]."""
+    task, span = campaign.task(name), range(min(campaign.realisations(name), SAMPLE))
+    active = [(SOURCES[m], campaign.config.amplitudes[m]) for m in campaign.members(name)]
+    shares = [0.0]
+    for band in campaign.config.bands:
+        here = realise.acting(active, campaign.instrument, band)
+        actual, believed = realise.models(task, campaign.instrument, band, here, span)
+        shares.append(float((polarimeter.parameters(actual, believed, len(span))[1] > 0).mean()))
+    return max(shares)
+
+
+def instruments_table(name: str | None) -> None:
+    """Print the instruments, or the numbers of one with their sources."""
+    out = console()
+    if name is None:
+        rows = []
+        for each in instruments_module.names():
+            one = instruments_module.load(each)
+            bands = ", ".join(b.name + ("*" if b.polarised else "") for b in one.bands)
+            rows.append([each, one.model, one.title, bands])
+        out.print(grid("instruments (* polarised)", ("name", "model", "title", "bands"), rows, left=4))
+        return
+    one = instruments_module.load(name)
+    rows = [[o.knob, str(o.value), o.status, o.source] for o in one.origins]
+    out.print(grid(one.title, ("number", "value", "status", "source"), rows, left=4))

@@ -1,0 +1,184 @@
+"""Sensitivity tables from the gathered rows of a campaign.
+
+With m_r and s_r the mean and the standard deviation (ddof 0) of the gaps in the image of realisation r, N realisations:
+
+    between² = Σ (m_r − m̄)² / (N − 1),    within² = mean s_r²,    total² = between² + within²
+    rms² = mean (m_r² + s_r²) = mean² + (N − 1)/N between² + within²
+
+`mc_error` is the standard error of `total`: total² is the mean of z_r = (m_r − m̄)² N/(N−1) + s_r².
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import radsens
+from radsens import instrument as instruments
+from radsens import io
+from radsens.config import CONTROL
+from radsens.gaps.quantities import QUANTITIES, UNITS
+from radsens.gaps.statistics import LOG_BITS, LOG_HALF, LOG_LOWEST
+from radsens.gaps.strata import ALL
+from radsens.realise import Task
+from radsens.schema import Fault
+from radsens.sources import SOURCES
+
+LABELS = ("source", "band", "stratum", "quantity", "unit", "amplitude", "amplitude_unit", "n_realisations", "n_failed")
+VALUES = ("mean", "between", "within", "total", "rms", "p95_abs", "mc_error", "sensitivity")
+COLUMNS = (*LABELS, *VALUES)
+
+
+def statistics_of(m: np.ndarray, s: np.ndarray) -> dict[str, float]:
+    """Statistics of one row from the image means and standard deviations of its realisations, (realisation,) each.
+
+    Returns
+    -------
+    mean, between, within, total, rms, mc_error in the unit of the gap; NaN where the number of realisations gives none
+    """
+    n = m.size
+    if n == 0:
+        return dict.fromkeys(("mean", "between", "within", "total", "rms", "mc_error"), np.nan)
+    found = {"mean": m.mean(), "within": np.sqrt((s**2).mean()), "rms": np.sqrt((m**2 + s**2).mean())}
+    found |= {"between": np.nan, "total": np.nan, "mc_error": np.nan}
+    if n > 1:
+        found["between"] = m.std(ddof=1)
+        found["total"] = np.hypot(found["between"], found["within"])
+        z = (m - m.mean()) ** 2 * n / (n - 1) + s**2
+        found["mc_error"] = z.std(ddof=1) / (2 * found["total"] * np.sqrt(n)) if found["total"] > 0 else 0.0
+    return found
+
+
+def edges() -> np.ndarray:
+    """Edges of the bins of |gap| in a histogram of a source, (LOG_HALF + 1,); the first bin reaches down to 0."""
+    k = np.arange(LOG_HALF + 1)
+    steps = 1 << LOG_BITS
+    found = np.ldexp(1 + (k % steps) / steps, k // steps + LOG_LOWEST)
+    found[0] = 0
+    return found
+
+
+def p95_abs(histogram: np.ndarray, low: float, high: float) -> float:
+    """95th percentile of |gap| from a histogram of signed gaps (bin,), clamped to what |gap| can be between low and high."""
+    counts = histogram[LOG_HALF:] + histogram[LOG_HALF - 1 :: -1]
+    if not counts.sum():
+        return np.nan
+    cumulated = np.concatenate([[0], np.cumsum(counts)]).astype(float)
+    found = np.interp(0.95 * cumulated[-1], cumulated, edges())
+    least = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+    return float(np.clip(found, least, max(abs(low), abs(high))))
+
+
+def amplitude_of(name: str, task: Task) -> tuple[float, str]:
+    """Reported amplitude of a name and its unit; NaN for a combination and for an error without size."""
+    if name not in SOURCES:
+        return np.nan, ""
+    amplitude = SOURCES[name].Amplitudes.model_validate(task.sources[name]).amplitude
+    return (np.nan, "") if amplitude is None else (amplitude, SOURCES[name].unit)
+
+
+def rows_of(name: str, file: io.File) -> list[dict[str, Any]]:
+    """Rows of the sensitivity table of one source: bands, strata and quantities that it has."""
+    task = Task.model_validate_json(file.attributes["task"])
+    instrument, good = instruments.load(task.instrument), file["outcome"] == 0
+    amplitude, amplitude_unit = amplitude_of(name, task)
+    found = []
+    for b, band in enumerate(file["band"]):
+        if not file["n"][0, b, 0, 0]:
+            continue  # the source does not act in this band
+        quantities = QUANTITIES if instrument.band(band).polarised else QUANTITIES[:1]
+        for s, stratum in enumerate(file["stratum"]):
+            for q, quantity in enumerate(quantities):
+                here = good[:, b] & (file["n"][:, b, s, q] > 0)
+                values = statistics_of(file["mean"][here, b, s, q], file["std"][here, b, s, q])
+                if here.any():
+                    extremes = file["min"][here, b, s, q].min(), file["max"][here, b, s, q].max()
+                    values["p95_abs"] = p95_abs(file["histogram"][b, s, q], *extremes)
+                values["sensitivity"] = values["rms"] / amplitude if amplitude else np.nan
+                labels = (name, band, stratum, quantity, UNITS[quantity], amplitude, amplitude_unit, len(good), int((~good[:, b]).sum()))
+                found.append({**dict(zip(LABELS, labels, strict=True)), **values})
+    return found
+
+
+def sensitivity(files: dict[str, io.File]) -> pd.DataFrame:
+    """The tidy sensitivity table: one row per source, band, stratum and quantity."""
+    rows = [row for name, file in files.items() if name != CONTROL for row in rows_of(name, file)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def control(file: io.File) -> pd.DataFrame:
+    """The control row: largest |gap| of the reference run, without any error, per band and quantity."""
+    largest = np.fmax(np.abs(file["min"][:, :, 0]), np.abs(file["max"][:, :, 0])).max(axis=0)
+    rows = [
+        {"band": band, "quantity": quantity, "unit": UNITS[quantity], "max_abs_gap": largest[b, q]}
+        for b, band in enumerate(file["band"])
+        for q, quantity in enumerate(QUANTITIES)
+        if file["n"][0, b, 0, q]
+    ]
+    return pd.DataFrame(rows)
+
+
+def strata(file: io.File) -> pd.DataFrame:
+    """Pixels of each stratum, and the fraction whose reference DoLP is too small for an angle."""
+    aolp = QUANTITIES.index("aolp")
+    rows = []
+    for b, band in enumerate(file["band"]):
+        for s, stratum in enumerate(file["stratum"]):
+            pixels, angles = int(file["n"][0, b, s, 0]), int(file["n"][0, b, s, aolp])
+            polarised = bool(file["n"][0, b, 0, 1])
+            excluded = 1 - angles / pixels if pixels and polarised else np.nan
+            rows.append({"band": band, "stratum": stratum, "pixels": pixels, "aolp_pixels": angles, "aolp_excluded": excluded})
+    return pd.DataFrame(rows)
+
+
+def _failures(file: io.File) -> dict[str, dict[str, int]]:
+    """Failed realisations by band and reason."""
+    found: dict[str, dict[str, int]] = {}
+    for b, band in enumerate(file["band"]):
+        codes, counts = np.unique(file["outcome"][:, b], return_counts=True)
+        reasons = {str(file["outcome_name"][c]): int(n) for c, n in zip(codes, counts, strict=True) if c}
+        if reasons:
+            found[str(band)] = reasons
+    return found
+
+
+def summary(identity: str, files: dict[str, io.File]) -> dict[str, Any]:
+    """What stands beside the tables: campaign id, version, and of each source its key, realisations and failures."""
+    sources = {
+        name: {
+            "key": file.attributes["key"],
+            "realisations": int(file.attributes["realisation_count"]),
+            "failed": _failures(file),
+            "saturated_pixels": int(file["saturated"][:, :, 0].sum()),
+            "results_sha256": file.attributes[io.DIGEST],
+        }
+        for name, file in files.items()
+    }
+    return {"id": identity, "radsens": radsens.__version__, "stratum_of_control": ALL, "sources": sources}
+
+
+def write(identity: str, gaps: list[Path], folder: Path) -> None:
+    """Write sensitivity.csv, control.csv, strata.csv and, last of all, campaign.json.
+
+    Parameters
+    ----------
+    identity : the campaign's id
+    gaps : gathered rows, each in a folder named by its source
+    folder : of the campaign
+    """
+    files = {path.parent.name: io.read(path) for path in gaps}
+    if CONTROL not in files:
+        raise Fault("table: the gathered rows of the control are needed beside those of the sources")
+    frames = {"sensitivity": sensitivity(files), "control": control(files[CONTROL]), "strata": strata(files[CONTROL])}
+    texts = {f"{name}.csv": frame.to_csv(index=False) for name, frame in frames.items()}
+    texts["campaign.json"] = json.dumps(summary(identity, files), indent=1) + "\n"
+    for name, text in texts.items():
+        part = folder / f".{name}.part"
+        try:
+            part.write_text(text, encoding="utf-8")
+            part.replace(folder / name)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise Fault(f"{folder / name}: cannot be written ({error.strerror})") from error
