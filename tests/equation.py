@@ -4,6 +4,8 @@
 with sources of the registry, every pixel being a stratum of its own if nothing else is asked.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from radsens.gaps.quantities import QUANTITIES, gap_row, intensity_gap_row
@@ -42,7 +44,7 @@ def gaps(actual, believed, scene, band=0, count=1, disturbed=0.0, optics=None):
     """
     p, outcome = polarimeter.parameters(actual, believed, count)
     switch = polarimeter.switches(actual, believed)
-    table = polarimeter.pixel_table(polarimeter_nominal(actual), scene, band, "test")
+    table = polarimeter.pixel_table(fixed_part(actual), scene, band, "test")
     if optics is not None:
         back = polarimeter.pixel_table(optics, scene, band, "test")
         table[J:Q0], table[INVERSE_K:J] = back[J:Q0], back[INVERSE_K:J]
@@ -64,10 +66,10 @@ def gaps(actual, believed, scene, band=0, count=1, disturbed=0.0, optics=None):
     return out, outcome
 
 
-def polarimeter_nominal(irm):
+def fixed_part(irm):
     """The model without its realisation axis, for the pixel table, which only takes the fixed part from it."""
     first = {k: v.reshape(-1, v.shape[-1])[0] for k, v in vars(irm).items() if isinstance(v, np.ndarray) and v.ndim > 1}
-    return polarimeter.replace(irm, **first)
+    return replace(irm, **first)
 
 
 def whole(scene, band=0):

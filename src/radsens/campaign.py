@@ -10,6 +10,7 @@ from typing import Any, Self
 from radsens import chunk, config, provenance
 from radsens import instrument as instruments
 from radsens.config import CONTROL, Config
+from radsens.kernel import digest
 from radsens.realise import Task
 from radsens.schema import Fault
 
@@ -144,7 +145,7 @@ class Campaign:
     @cached_property
     def id(self) -> str:
         """12 hexadecimal digits of what the tables depend on: changes with any setting that changes a number."""
-        return provenance.key(gaps=self.all_gaps, code=provenance.digest(provenance.closure("radsens.products.tables")))
+        return provenance.key(gaps=self.all_gaps, code=digest(provenance.closure("radsens.products.tables")))
 
     @property
     def table(self) -> str:

@@ -40,7 +40,7 @@ def span_of(name: str) -> range:
     return range(int(match[1]), int(match[2]) + 1)
 
 
-def _drawn(gaps: list[BandGaps | None], count: int) -> dict[str, io.Variable]:
+def drawn_parameters(gaps: list[BandGaps | None], count: int) -> dict[str, io.Variable]:
     """Parameters of the modified model, NaN where a band has none."""
     shapes = {"orientation": ("degree", 3), "efficiency": ("1", 3), "relative_transmission": ("1", 3), "non_linearity": ("1", 0)}
     found = {}
@@ -150,7 +150,7 @@ def _variables(gaps: list[BandGaps | None], span: range, scene: Scene, strata: t
     found["histogram"] = io.Variable((*ROW[1:], "bin"), totals, {"units": "1", "long_name": bins, "sparse": 1})
     found["outcome"] = io.Variable(("realisation", "band"), outcome, {"long_name": "index into outcome_name"})
     found["saturated"] = io.Variable(ROW[:3], saturated, {"units": "1", "long_name": "pixels with a saturated sample"})
-    return {**found, **_drawn(gaps, len(span))}
+    return {**found, **drawn_parameters(gaps, len(span))}
 
 
 def spans(realisations: int, span: int) -> list[range]:
@@ -191,7 +191,7 @@ def gather(folder: Path, realisations: int, span: int) -> io.File:
         if v.dimensions[0] == "realisation":
             variables[name] = io.Variable(v.dimensions, np.concatenate(values), v.attributes)
         elif name == "histogram":
-            variables[name] = io.Variable(v.dimensions, np.sum(values, axis=0, dtype=np.int64), {**v.attributes, "sparse": 1})
+            variables[name] = io.Variable(v.dimensions, np.asarray(np.sum(values, axis=0, dtype=np.int64)), {**v.attributes, "sparse": 1})
         else:
             variables[name] = v
     kept = {k: first.attributes[k] for k in ("key", "scene_key", "task")}

@@ -22,7 +22,7 @@ Sources = create_model(
     __base__=Frozen,
     __doc__="Error sources of the campaign, each with its amplitudes.",
     **{n: (s.Amplitudes | None, Field(None, description=f"{s.term} ({s.symbol})")) for n, s in SOURCES.items()},
-)  # type: ignore[call-overload]
+)
 
 
 def _shipped(name: str) -> str:

@@ -157,11 +157,11 @@ class Band(Frozen):
 
     def optics_polarisation_at(self, theta: np.ndarray) -> np.ndarray:
         """Diattenuation of the optics ε(θ) at the field angle `theta` [rad]; same shape [1]."""
-        return _even_polynomial(self.optics_polarisation, theta)
+        return even_polynomial(self.optics_polarisation, theta)
 
     def low_frequency_at(self, theta: np.ndarray) -> np.ndarray:
         """Low-frequency gain P(θ), 1 on the axis, at the field angle `theta` [rad]; same shape [1]."""
-        return 1 + _even_polynomial(self.low_frequency, theta)
+        return 1 + even_polynomial(self.low_frequency, theta)
 
 
 class Polarimeter(Frozen):
@@ -271,7 +271,8 @@ def _fault(where: str, knob: str, error: ValidationError, tree: Any) -> Fault:
     return Fault(": ".join(part for part in (where, knob, message[0].lower() + message[1:]) if part))
 
 
-def _even_polynomial(coefficients: tuple[float, float], theta: np.ndarray) -> np.ndarray:
+def even_polynomial(coefficients: tuple[float, float], theta: np.ndarray) -> np.ndarray:
+    """c₂ θ² + c₄ θ⁴ at the field angles theta [rad], (pixel,)."""
     square = theta * theta
     return square * (coefficients[0] + coefficients[1] * square)
 

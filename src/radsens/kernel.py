@@ -76,7 +76,8 @@ class Kernel:
     The kernels and primitives that it names are resolved to their compiled twins; `py_func` resolves them to Python.
     """
 
-    def __init__(self, function: FunctionType):
+    def __init__(self, function: Callable[..., Any]):
+        assert isinstance(function, FunctionType)
         self._function = function
         update_wrapper(self, function)
 
@@ -113,6 +114,9 @@ class Primitive:
     def __init__(self, py_func: Callable, emit: Callable):
         self.py_func, self.emit = py_func, emit
         update_wrapper(self, py_func)
+
+    def __call__(self, *arguments):
+        return self.py_func(*arguments)
 
     @cached_property
     def compiled(self) -> Any:

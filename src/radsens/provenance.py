@@ -29,21 +29,21 @@ def _file(module: str) -> Path | None:
 @cache
 def _imports(path: Path) -> frozenset[Path]:
     """Files of the package that a file names in its import statements."""
-    found = set()
+    found: set[Path] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        found |= {_file(name) for name in names if name == "radsens" or name.startswith("radsens.")}
-    return frozenset(found - {None, REGISTRY, PACKAGE / "__init__.py"})
+        found |= {path for name in names if name.startswith("radsens.") and (path := _file(name))}
+    return frozenset(found - {REGISTRY})
 
 
 def closure(*modules: str) -> set[Path]:
     """Files of the package that the given modules reach by import statements, themselves included."""
     found: set[Path] = set()
-    todo = {_file(m) for m in modules} - {None}
+    todo = {path for m in modules if (path := _file(m))}
     while todo:
         path = todo.pop()
         found.add(path)

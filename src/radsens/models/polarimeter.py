@@ -18,7 +18,7 @@ import numpy as np
 
 from radsens import elementary
 from radsens.gaps.quantities import QUANTITIES, gap_row, intensity_gap_row
-from radsens.instrument import Polarimeter
+from radsens.instrument import Polarimeter, double_azimuth, even_polynomial
 from radsens.kernel import fma, kernel, like
 from radsens.random import field, field_row
 from radsens.schema import Scene
@@ -28,7 +28,9 @@ __all__ = ["IRM", "QUANTITIES", "measure", "nominal", "parameters", "pixel_table
 # Rows of the pixel table: what is fixed in a pixel.
 B, K, INVERSE_K, J, Q0, U0, P0, S_MEAN, TABLE_ROWS = 0, 3, 6, 9, 15, 16, 17, 18, 19
 # Columns of the parameter table: what is fixed in a realisation.
-FORWARD, INVERSE, CURVE, LINEARISE, HF_ACTUAL, HF_BELIEVED, NOISE, DARK, TOP, PARAMETERS = 0, 9, 18, 20, 22, 24, 26, 29, 30, 31
+FORWARD, INVERSE, CURVE, LINEARISE, HF_ACTUAL, HF_BELIEVED, NOISE, DARK, DARK_BELIEVED, TOP, PARAMETERS = (
+    0, 9, 18, 20, 22, 24, 26, 29, 30, 31, 32,
+)  # fmt: skip
 # Switches: which stages a campaign needs; a stage that is off is the identity.
 ORDER_ACTUAL, ORDER_BELIEVED, FIELD_ACTUAL, FIELD_BELIEVED, NOISE_MODEL, QUANTISE, SATURATE, SWITCHES = range(8)
 NO_NOISE, SNR, READ_SHOT = range(3)
@@ -45,7 +47,7 @@ class IRM:
     Attributes
     ----------
     polarised : whether the band is a triplet (3 samples) or one unpolarised sample
-    absolute_gain : A_k t_m [count per unit of normalised radiance]
+    absolute_gain : A_k t_m, (...) [count per unit of normalised radiance]
     relative_transmission : T_a, (..., sample) [1]
     orientation : α_a, (..., sample) [rad]
     extinction : ρ_e = T_min / T_max, (..., sample); 0 is a perfect polariser, 1 none [1]
@@ -57,7 +59,7 @@ class IRM:
     non_linearity : b, deviation from linearity at full scale, (...) [1]
     non_linearity_order : 2 or 3, exponent of the deviation
     calibrated_at : x₀, fraction of full scale where the absolute calibration pins the gain [1]
-    dark : C [count]
+    dark : C, (...) [count]
     bits : of the digital counts
     snr : signal-to-noise ratio of one sample at the mean signal of the triplet; infinite without this noise [1]
     detector_noise : read noise [count] and shot variance per count [count] that the detector has when noise is on
@@ -66,14 +68,14 @@ class IRM:
     """
 
     polarised: bool
-    absolute_gain: float
+    absolute_gain: np.ndarray | float
     relative_transmission: np.ndarray
     orientation: np.ndarray
     extinction: np.ndarray
     optics_polarisation: tuple[float, float]
     low_frequency: tuple[float, float]
     high_frequency: float
-    dark: float
+    dark: np.ndarray | float
     bits: int
     detector_noise: tuple[float, float]
     high_frequency_error: float = 0.0
@@ -91,6 +93,11 @@ class IRM:
     def efficiency(self) -> np.ndarray:
         """Polarising efficiency η = (1 − ρ_e) / (1 + ρ_e), (..., sample) [1]."""
         return (1 - self.extinction) / (1 + self.extinction)
+
+    @property
+    def sample_gain(self) -> np.ndarray:
+        """A_k t_m T_a, (..., sample) [count per unit of normalised radiance]."""
+        return np.asarray(self.absolute_gain)[..., None] * self.relative_transmission
 
     @property
     def full_scale(self) -> float:
@@ -134,13 +141,8 @@ def analyser(irm: IRM) -> np.ndarray:
 def optics(irm: IRM, scene: Scene) -> np.ndarray:
     """Matrix O(ε, φ) of the optics in each pixel, (3, 3, pixel) [1]: Mueller matrix of a diattenuator of transmission
     1 ± ε along φ (Goldstein 2011, Polarized Light, ch. 5), V left out."""
-    t2 = scene.theta * scene.theta
-    eps = t2 * (irm.optics_polarisation[0] + irm.optics_polarisation[1] * t2)
-    r2 = scene.x * scene.x + scene.y * scene.y
-    centre = r2 == 0.0
-    safe = np.where(centre, 1.0, r2)
-    c = np.where(centre, 1.0, (scene.x * scene.x - scene.y * scene.y) / safe)
-    s = np.where(centre, 0.0, 2 * scene.x * scene.y / safe)
+    eps = even_polynomial(irm.optics_polarisation, scene.theta)
+    c, s = double_azimuth(scene.x, scene.y)
     kappa = np.sqrt(1 - eps * eps)
     cross = (1 - kappa) * c * s
     one = np.ones_like(eps)
@@ -168,13 +170,12 @@ def pixel_table(irm: IRM, scene: Scene, band: int, place: str) -> np.ndarray:
     o = optics(irm, scene)
     t = np.zeros((TABLE_ROWS, intensity.size))
     t[B : B + 3] = [row[0] * intensity + row[1] * q + row[2] * u for row in o]
-    t2 = scene.theta * scene.theta
-    falloff = 1 + t2 * (irm.low_frequency[0] + irm.low_frequency[1] * t2)
+    falloff = 1 + even_polynomial(irm.low_frequency, scene.theta)
     samples = irm.relative_transmission.shape[-1]
     g = 1 + irm.high_frequency * field(0, "inter_pixel", place, 0, scene.detector)[:samples].astype(float)
     t[K : K + samples] = falloff * g
     t[INVERSE_K : INVERSE_K + samples] = 1 / t[K : K + samples]
-    weights = irm.absolute_gain * irm.relative_transmission[:, None] * analyser(irm)
+    weights = irm.sample_gain[:, None] * analyser(irm)
     signal = [t[K + a] * (w[0] * t[B] + w[1] * t[B + 1] + w[2] * t[B + 2]) for a, w in enumerate(weights)]
     t[S_MEAN] = sum(signal) / samples
     if irm.polarised:
@@ -218,9 +219,9 @@ def parameters(actual: IRM, believed: IRM, count: int) -> tuple[np.ndarray, np.n
     """
     p = np.zeros((count, PARAMETERS))
     samples = 3 if actual.polarised else 1
-    gains = actual.absolute_gain * actual.relative_transmission[..., None] * analyser(actual)
+    gains = actual.sample_gain[..., None] * analyser(actual)
     p[:, FORWARD : FORWARD + 3 * samples] = np.broadcast_to(gains, (count, samples, 3)).reshape(count, -1)
-    matrix, divisor = analyser(believed), believed.absolute_gain * believed.relative_transmission
+    matrix, divisor = analyser(believed), believed.sample_gain
     with np.errstate(divide="ignore"):
         back = inverse(matrix) / divisor[..., None, :] if believed.polarised else 1 / divisor[..., None]
     p[:, INVERSE : INVERSE + samples * samples] = np.broadcast_to(back, (count, samples, samples)).reshape(count, -1)
@@ -230,7 +231,7 @@ def parameters(actual: IRM, believed: IRM, count: int) -> tuple[np.ndarray, np.n
         p[:, column] = irm.high_frequency_error * np.sqrt(irm.high_frequency_correlation)
         p[:, column + 1] = irm.high_frequency_error * np.sqrt(1 - irm.high_frequency_correlation)
     p[:, NOISE : NOISE + 3] = 1 / actual.snr, actual.read_noise**2, actual.shot
-    p[:, DARK], p[:, TOP] = actual.dark, 2**actual.bits - 1
+    p[:, DARK], p[:, DARK_BELIEVED], p[:, TOP] = actual.dark, believed.dark, 2**actual.bits - 1
     return p, outcomes(actual, believed, p)
 
 
@@ -383,7 +384,7 @@ def measure(x, hit, a, pixels, fields, p, switch):
 @kernel
 def retrieve(x, a, pixels, fields, p, switch):
     """From counts of sample a to f⁻¹(DN − C) / (P g_a), with the believed parameters: a row of pixels."""
-    offset(x, -p[DARK])
+    offset(x, -p[DARK_BELIEVED])
     if switch[ORDER_BELIEVED]:
         unbend(x, p[LINEARISE], p[LINEARISE + 1], switch[ORDER_BELIEVED])
     if switch[FIELD_BELIEVED]:

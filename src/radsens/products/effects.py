@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from radsens.products.screen import console, grid
 from radsens.sources import SOURCES
 
@@ -26,11 +28,18 @@ def effects() -> list[dict[str, str]]:
     return found
 
 
+def _shown(default: Any) -> str:
+    """A default as one would write it in YAML."""
+    if isinstance(default, BaseModel):
+        return "see below"
+    return {"None": "none", "True": "true", "False": "false"}.get(str(default), str(default))
+
+
 def knobs(model: Any, prefix: str = "") -> list[tuple[str, str, str]]:
     """Name, default and description of the knobs of a typed record."""
     found = []
     for name, field in model.model_fields.items():
-        default = "required" if field.is_required() else str(field.get_default(call_default_factory=True))
+        default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
         found.append((prefix + name, default, field.description or ""))
     return found
 

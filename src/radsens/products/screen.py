@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from radsens.gaps.quantities import UNITS
@@ -25,7 +26,7 @@ def grid(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], left
     """A table whose first `left` columns are words and the others numbers."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i < left else "right", overflow="fold")
+        table.add_column(escape(column), justify="left" if i < left else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(_cell, row))
     return table
@@ -34,7 +35,7 @@ def grid(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], left
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "" if value != value else f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.2e}"
-    return str(value)
+    return escape(str(value))  # units stand in square brackets, which rich would read
 
 
 def _pivot(frame: pd.DataFrame, column: str) -> list[list[Any]]:

@@ -1,0 +1,266 @@
+"""Drawings: the reference image of a campaign, and what the drawings of images with error share with it.
+
+Figures are made on matplotlib's own canvas, without pyplot and its state, in its default style whatever the user's is,
+so that the same image gives the same bytes. On maps x runs to the right along the columns and y upwards along the rows, as
+angles of polarisation are counted from +x towards +y.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps, style
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, ListedColormap, Normalize
+from matplotlib.figure import Figure
+
+from radsens.gaps.strata import aolp, dolp
+from radsens.scenes import files, render
+from radsens.schema import Fault, Scene
+
+PIXELS_PER_INCH = 130
+NO_VALUE = "0.86"  # grey of what has no value, which no colour map below holds
+FEWEST = 0.5  # share of a rectangle that pixels must fill to be an image
+CLASS_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")  # Okabe & Ito 2008
+GEOMETRY = {"scattering_angle": "scattering angle", "sza": "solar zenith angle", "vza": "view zenith angle"}
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the pixels of a scene stand in an image.
+
+    Attributes
+    ----------
+    rows, columns : detector rows and columns that occur, if the pixels fill their rectangle; else those of each pixel
+    index : (pixel,) place of each pixel in the flattened image; None if the pixels are no image and stay a list
+    alike : whether the whole scene is one Stokes vector, so that only the place in the field tells pixels apart
+    aspect : height over width of a detector element
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    index: np.ndarray | None
+    alike: bool
+    aspect: float
+
+    @classmethod
+    def of(cls, scene: Scene, aspect: float) -> "Layout":
+        """Layout of a scene, on the rows and the columns that it has."""
+        row, column = np.divmod(scene.detector, scene.shape[1])
+        rows, i = np.unique(row, return_inverse=True)
+        columns, j = np.unique(column, return_inverse=True)
+        alike = bool((np.ptp(scene.stokes, axis=-1) == 0).all())
+        index = i * columns.size + j
+        if np.unique(index).size < index.size or index.size < FEWEST * rows.size * columns.size:
+            return cls(row, column, None, alike, aspect)
+        return cls(rows, columns, index, alike, aspect)
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Axes of `place`."""
+        return ("pixel",) if self.index is None else ("row", "column")
+
+    def place(self, values: np.ndarray) -> np.ndarray:
+        """Values (..., pixel) on the image (..., row, column), NaN where there is no pixel; a list stays (..., pixel)."""
+        if self.index is None:
+            return np.asarray(values, dtype=float)
+        found = np.full((*values.shape[:-1], self.rows.size * self.columns.size), np.nan)
+        found[..., self.index] = values
+        return found.reshape(*values.shape[:-1], self.rows.size, self.columns.size)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Colours of a quantity: from `low` to `high`, in units of 10^power; `extend` tells on which sides values go beyond."""
+
+    colours: str | Colormap
+    low: float
+    high: float
+    power: int = 0
+    extend: str = "neither"
+
+    @property
+    def mappable(self) -> ScalarMappable:
+        """Colours for a bar, and for any number of panels."""
+        colours = (self.colours if isinstance(self.colours, Colormap) else colormaps[self.colours]).copy()
+        colours.set_bad(NO_VALUE)
+        return ScalarMappable(Normalize(self.low, self.high), colours)
+
+    def label(self, name: str, unit: str) -> str:
+        """Name and unit of the values drawn."""
+        factor = f"10{str(self.power).translate(SUPERSCRIPT)}" if self.power else ""
+        return f"{name} [{' '.join(filter(None, (factor, unit if unit != '1' or not factor else '')))}]"
+
+
+def finite(values: np.ndarray) -> np.ndarray:
+    """The values that are numbers, or a zero if there is none."""
+    found = values[np.isfinite(values)]
+    return found if found.size else np.zeros(1)
+
+
+def sequential(values: np.ndarray, colours: str = "viridis") -> Scale:
+    """Scale of a quantity that only grows: all values but the extreme 0.5 % on either side."""
+    some = finite(values)
+    low, high = np.quantile(some, (0.005, 0.995))
+    if high - low <= 1e-6 * abs(high):
+        return Scale(colours, low - max(0.05 * abs(low), 1e-3), high + max(0.05 * abs(high), 1e-3))
+    below, above = some.min() < low, some.max() > high
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((bool(below), bool(above)), "neither")
+    return Scale(colours, low, high, 0, extend)
+
+
+def signed(values: np.ndarray, colours: str = "RdBu_r", thousands: bool = True) -> Scale:
+    """Scale centred on 0 up to the 99th percentile of |value|, in units of a power of 1000 if asked."""
+    size = np.abs(finite(values))
+    limit = float(np.quantile(size, 0.99)) or float(size.max())
+    power = 3 * int(np.floor(np.log10(limit) / 3)) if thousands and limit > 0 else 0
+    extend = "both" if size.max() > limit else "neither"
+    limit = limit / 10.0**power or 1.0
+    return Scale(colours, -limit, limit, power, extend)
+
+
+def cyclic() -> Scale:
+    """Scale of an angle of polarisation [deg], the same colour at −90° and at 90°."""
+    return Scale("twilight", -90, 90)
+
+
+def panel(axes: Axes, layout: Layout, values: np.ndarray, scale: Scale, title: str) -> None:
+    """One quantity (pixel,): a map; coloured dots in the field if a scene is alike everywhere; else a row of dots."""
+    axes.set_title(title, fontsize="medium")
+    values = values / 10.0**scale.power
+    mappable = scale.mappable
+    colours: dict[str, Any] = {"cmap": mappable.get_cmap(), "norm": mappable.norm}
+    if layout.index is None and not layout.alike:
+        axes.scatter(np.arange(values.size), values, c=values, s=6, edgecolors="0.4", linewidths=0.2, **colours)
+        axes.set(xlabel="pixel of the scene", ylim=_beyond(scale))
+        return
+    axes.set(xlabel="column", ylabel="row", facecolor=NO_VALUE)
+    if layout.index is None:
+        size = np.clip(2e4 / values.size, 1, 40)
+        axes.scatter(layout.columns, layout.rows, c=values, s=size, plotnonfinite=True, linewidths=0, **colours)
+        axes.set_aspect(layout.aspect)
+    else:
+        image = layout.place(values)
+        extent = (*_ends(layout.columns), *_ends(layout.rows))
+        axes.imshow(image, origin="lower", extent=extent, aspect=layout.aspect, interpolation="nearest", **colours)
+
+
+def _beyond(scale: Scale) -> tuple[float, float]:
+    """Limits of an axis that shows a scale and a little of what goes beyond."""
+    margin = 0.1 * (scale.high - scale.low)
+    return scale.low - margin, scale.high + margin
+
+
+def _ends(places: np.ndarray) -> tuple[float, float]:
+    """Outer edges of the first and the last of evenly spaced pixels."""
+    half = (places[-1] - places[0]) / max(places.size - 1, 1) / 2 or 0.5
+    return float(places[0] - half), float(places[-1] + half)
+
+
+def bar(figure: Any, axes: Axes | Sequence[Axes], scale: Scale, label: str) -> None:
+    """The colour bar of one or several panels."""
+    found = figure.colorbar(scale.mappable, ax=axes, label=label, extend=scale.extend, shrink=0.9, aspect=25, pad=0.02)
+    if scale.colours == "twilight":
+        found.set_ticks(np.arange(-90, 91, 30))
+
+
+@contextmanager
+def figure(width: float, height: float, title: str) -> Iterator[Figure]:
+    """A figure [inch] in matplotlib's default style, under a title whose long lines are folded."""
+    with style.context(["default", {"font.size": 9, "axes.linewidth": 0.6}]):
+        found = Figure(figsize=(width, height), dpi=PIXELS_PER_INCH, layout="constrained")
+        found.suptitle("\n".join(fill(line, int(width * 11)) for line in title.splitlines()), fontsize=11, linespacing=1.4)
+        yield found
+
+
+def png(drawing: Figure, title: str) -> bytes:
+    """The drawing as PNG, without date and version, so that the same drawing gives the same bytes."""
+    stream = BytesIO()
+    drawing.savefig(stream, format="png", metadata={"Software": None, "Title": title})
+    return stream.getvalue()
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a drawing whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        raise Fault(f"{path}: cannot be written ({error.strerror}); nothing was kept") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def reference(campaign: Any) -> tuple[Scene, Layout]:
+    """Scene of a campaign, from its file if that is there, and its layout."""
+    if Path(campaign.scene).is_file():
+        scene, _ = files.read(campaign.scene)
+    else:
+        scene = render(campaign.config.scene, campaign.instrument, campaign.config.bands)
+    plane = campaign.instrument.focal_plane
+    return scene, Layout.of(scene, plane.pitch_row / plane.pitch_column)
+
+
+def draw_scene(campaign: Any, output: Path, band: str | None) -> None:
+    """Draw the reference image of a campaign to PNG: I, DoLP and AoLP of each band (or of `band`), then its geometry.
+
+    Raises
+    ------
+    Fault : a band that the campaign does not have, or an output that is no PNG or cannot be written
+    """
+    if band not in (None, *campaign.config.bands):
+        raise Fault(f"--band: {band!r} is not in the campaign; it has {', '.join(campaign.config.bands)}")
+    if output.suffix.lower() != ".png":
+        raise Fault(f"--output: {output}: a scene is drawn to PNG; give a name that ends in .png")
+    scene, layout = reference(campaign)
+    bands = [b for b, name in enumerate(scene.bands) if band in (None, name)]
+    knobs = ", ".join(f"{k} {v}" for k, v in campaign.config.scene.model_dump().items() if not isinstance(v, dict))
+    title = f"reference image of campaign {campaign.config.campaign} ({campaign.instrument.name})"
+    with figure(10, 3.4 * len(bands) + 3.2, f"{title}\n{knobs}") as drawing:
+        maps, places = drawing.subfigures(2, 1, height_ratios=(3.4 * len(bands), 2.5))
+        for axes, b in zip(maps.subplots(len(bands), 3, squeeze=False), bands, strict=True):
+            _stokes_row(maps, axes, layout, scene.stokes[b], scene.bands[b])
+        _geometry_row(places, layout, scene)
+        content = png(drawing, title)
+    write(output, content)
+
+
+def _stokes_row(drawing: Any, axes: Sequence[Axes], layout: Layout, stokes: np.ndarray, band: str) -> None:
+    """I, DoLP and AoLP of one band."""
+    p = dolp(stokes)
+    rows = (
+        (stokes[0], sequential(stokes[0]), "I", "πL/E₀", "1"),
+        (p, sequential(p, "cividis"), "DoLP", "DoLP", "1"),
+        (aolp(stokes), cyclic(), "AoLP", "AoLP from +x", "deg"),
+    )
+    for ax, (values, scale, short, name, unit) in zip(axes, rows, strict=True):
+        panel(ax, layout, values, scale, f"{band} {short}")
+        bar(drawing, ax, scale, scale.label(name, unit))
+
+
+def _geometry_row(drawing: Any, layout: Layout, scene: Scene) -> None:
+    """Field angle, the angles that the scene has, and its classes."""
+    angles = {"field angle": np.degrees(scene.theta)}
+    angles |= {name: scene.geometry[key] for key, name in GEOMETRY.items() if key in scene.geometry}
+    *axes, last = np.atleast_1d(drawing.subplots(1, len(angles) + 1))
+    for ax, (name, values) in zip(axes, angles.items(), strict=True):
+        scale = sequential(values, "cividis")
+        panel(ax, layout, values, scale, name)
+        bar(drawing, ax, scale, "[deg]")
+    count = len(scene.class_names)
+    colours = ListedColormap([CLASS_COLOURS[i % len(CLASS_COLOURS)] for i in range(count)])
+    scale = Scale(colours, -0.5, count - 0.5)
+    panel(last, layout, scene.scene_class.astype(float), scale, "scene class")
+    found = drawing.colorbar(scale.mappable, ax=last, ticks=np.arange(count), shrink=0.9, aspect=25, pad=0.02)
+    found.set_ticklabels(list(scene.class_names))
