@@ -1,6 +1,6 @@
 from radsens.campaign import Campaign
 
-campaign = Campaign.load(config)
+campaign = Campaign.load(config, workflow.configfiles)
 
 
 wildcard_constraints:
@@ -15,13 +15,12 @@ localrules:
     all,
     gather,
     table,
-    outdated,
 
 
 rule all:
     default_target: True
     input:
-        campaign.table,
+        campaign.tables,
         ancient(campaign.all_chunks),
 
 

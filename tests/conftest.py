@@ -1,9 +1,12 @@
 """Instruments shared by the tests of the physics, and how hypothesis runs."""
 
+import os
+
 import pytest
 from hypothesis import settings
 
 from radsens.instrument import Polarimeter, load
+from tests import workflow_tools
 
 # A kernel is compiled at its first call, which takes seconds: no deadline can be set on one example.
 settings.register_profile("radsens", deadline=None)
@@ -20,3 +23,32 @@ def ideal() -> Polarimeter:
 def parasol() -> Polarimeter:
     """A realistic nominal instrument: polarisers, optics and transmissions that are not ideal."""
     return load("parasol")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> workflow_tools.Desk:
+    """The tiny campaign, finished, which all workers share: to be looked at, not to be changed."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "workshop"
+    shared.mkdir(exist_ok=True)
+    return workflow_tools.workshop(shared)
+
+
+@pytest.fixture
+def desk(finished, tmp_path) -> workflow_tools.Desk:
+    """A checkout of one's own in which the tiny campaign is finished."""
+    return finished.copy(tmp_path / "a desk")
+
+
+@pytest.fixture
+def fresh(finished, tmp_path) -> workflow_tools.Desk:
+    """A checkout of one's own in which nothing was run."""
+    return workflow_tools.lay(tmp_path / "a fresh desk", finished.source, finished.cache)
+
+
+@pytest.fixture
+def editable(finished, tmp_path) -> workflow_tools.Desk:
+    """A checkout in which the tiny campaign is finished, with a package of its own that may be edited."""
+    found = finished.copy(tmp_path / "a desk")
+    found.source = workflow_tools.copy_package(tmp_path / "src", finished.source / "radsens")
+    return found

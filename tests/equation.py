@@ -11,7 +11,7 @@ import numpy as np
 from radsens.gaps.quantities import QUANTITIES, gap_row, intensity_gap_row
 from radsens.gaps.strata import Partition, dolp
 from radsens.models import polarimeter
-from radsens.models.polarimeter import INVERSE, INVERSE_K, J, P0, Q0, TABLE_ROWS, U0
+from radsens.models.polarimeter import INVERSE, INVERSE_K, P0, Q0, U0, J
 from radsens.realise import Measurement, Task, realise_band
 from radsens.scenes.uniform import patches
 from radsens.sources import SOURCES

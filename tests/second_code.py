@@ -1,7 +1,7 @@
 """A second code of the measurement and of its inverse, one realisation at a time, by 4×4 Mueller products.
 
-Slow and plain on purpose, and nothing here comes from the package. References: Goldstein 2011, Polarized Light, chapters
-5 and 6 (diattenuator, rotation); Hagolle et al. 1999, IEEE TGRS 37(3) 1550 (radiometric model).
+Slow and plain on purpose, and nothing here comes from the package. References: Goldstein 2011, Polarized Light,
+chapters 5 and 6 (diattenuator, rotation); Hagolle et al. 1999, IEEE TGRS 37(3) 1550 (radiometric model).
 """
 
 from dataclasses import dataclass

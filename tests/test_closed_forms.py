@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from radsens.models.polarimeter import nominal
 from tests import closed_forms
 from tests.equation import AOLP, DOLP, RADIANS, I, Q, U, gaps, lattice, states, with_extinction
+
+from radsens.models.polarimeter import nominal
 
 STEP = 1e-5
 TOLERANCE = 1e-7
@@ -53,7 +53,9 @@ def derivative(irm, wrong, scene, direction, count, **further):
 def assert_close(found, expected, p, chi, direction, tolerance=TOLERANCE):
     """All five quantities; found (..., quantity, pixel) and expected (ΔI/I, ΔDoLP, Δχ) in front."""
     sign = 1 if direction == "instrument" else -1
-    np.testing.assert_allclose(found[..., [I, DOLP, AOLP], :], sign * np.moveaxis(expected, 0, -2), atol=tolerance, rtol=0)
+    np.testing.assert_allclose(
+        found[..., [I, DOLP, AOLP], :], sign * np.moveaxis(expected, 0, -2), atol=tolerance, rtol=0
+    )
     stokes = sign * np.moveaxis(closed_forms.stokes_gaps(p, chi, expected), 0, -2)
     np.testing.assert_allclose(found[..., [Q, U], :], stokes, atol=tolerance, rtol=0)
 
@@ -94,7 +96,7 @@ def test_a_non_linear_response_propagates_as_derived(ideal, order, row, radiance
 
 @pytest.mark.parametrize("order", [2, 3])
 def test_the_calibration_pins_the_response_where_it_is_made(ideal, order):
-    """Unpolarised light at the calibrated signal has no gap whatever b, elsewhere b (x^(n−1) − x₀^(n−1)) to first order."""
+    """Unpolarised light has no gap there whatever b, and elsewhere b (x^(n−1) − x₀^(n−1)) to first order."""
     pinned = 0.4
     x = np.array([0.1, pinned, 0.7])
     scene = states(ideal, x, 0.0, 0.0)
@@ -162,14 +164,16 @@ def test_the_intensity_of_an_unpolarised_band_follows_the_response(ideal, order)
     np.testing.assert_allclose(slope, closed_forms.unpolarised_non_linearity(x, order), atol=TOLERANCE, rtol=0)
 
 
-def test_a_common_offset_of_the_counts_adds_intensity_and_no_angle(ideal):
-    """Exact: I grows by the offset, Q and U stay. In the other direction, −x and P x / (1 − x)."""
+@pytest.mark.parametrize("counts", [1.0, -1.0, 30.0])
+def test_a_common_offset_of_the_counts_adds_intensity_and_no_angle(ideal, counts):
+    """Exact: I grows by the offset, Q and U stay. When it is the processing that believes in one, I loses it."""
     scene = states(ideal, RADIANCE, P, CHI)
     irm = nominal(ideal, "P1")
-    for counts in (1.0, -1.0):
-        x = counts / (irm.full_scale * RADIANCE)
-        found, _ = gaps(irm, irm, scene, disturbed=counts)
-        expected = closed_forms.common_offset(P, np.full_like(P, x))
+    wrong = replace(irm, dark=irm.dark + counts)
+    x = counts / (irm.full_scale * RADIANCE)
+    for pair, offset in (((wrong, irm), x), ((irm, wrong), -x)):
+        found, _ = gaps(*pair, scene)
+        expected = closed_forms.common_offset(P, np.full_like(P, offset))
         np.testing.assert_allclose(found[0, [I, DOLP]], expected[:2], atol=ROUNDING, rtol=0)
         np.testing.assert_allclose(found[0, AOLP], expected[2], atol=TURN_ROUNDING)
 
@@ -195,7 +199,9 @@ def test_believing_a_common_efficiency_that_is_wrong_scales_the_polarisation(ide
     instrument = with_extinction(ideal, 20.0)
     irm, eta = nominal(instrument, "P1"), closed_forms.efficiency_of(20.0)
     wrong = eta + KNOWN[:, None] * np.ones(3)
-    found, outcome = gaps(irm, replace(irm, extinction=(1 - wrong) / (1 + wrong)), states(instrument, 0.2, P, CHI), count=3)
+    found, outcome = gaps(
+        irm, replace(irm, extinction=(1 - wrong) / (1 + wrong)), states(instrument, 0.2, P, CHI), count=3
+    )
     expected = closed_forms.knowledge_of_efficiency(P, KNOWN[:, None], eta)
     np.testing.assert_allclose(found[:, DOLP], expected, atol=ROUNDING)
     assert not outcome.any()
@@ -212,7 +218,9 @@ def test_believing_a_common_transmission_that_is_wrong_is_a_gain(ideal):
 
 def test_believing_a_common_orientation_that_is_wrong_turns_the_polarisation_with_it(ideal):
     irm = nominal(ideal, "P1")
-    found, _ = gaps(irm, replace(irm, orientation=irm.orientation + KNOWN[:, None]), states(ideal, 0.2, P, CHI), count=3)
+    found, _ = gaps(
+        irm, replace(irm, orientation=irm.orientation + KNOWN[:, None]), states(ideal, 0.2, P, CHI), count=3
+    )
     np.testing.assert_allclose(found[:, AOLP], np.degrees(KNOWN[:, None] * np.ones_like(P)), atol=TURN_ROUNDING)
     assert np.abs(found[:, [I, DOLP]]).max() <= ROUNDING
 
@@ -226,4 +234,6 @@ def test_the_two_directions_differ_at_second_order_only(ideal):
         wrong = replace(irm, orientation=irm.orientation + size * np.array([1.0, -0.4, 0.7]))
         sums.append(gaps(wrong, irm, scene)[0] + gaps(irm, wrong, scene)[0])
     assert np.abs(sums[0][0, [I, DOLP]]).max() > 1e-7
-    np.testing.assert_allclose(sums[1][0, [I, DOLP]], sums[0][0, [I, DOLP]] / 100, atol=0.01 * np.abs(sums[0]).max() / 100)
+    np.testing.assert_allclose(
+        sums[1][0, [I, DOLP]], sums[0][0, [I, DOLP]] / 100, atol=0.01 * np.abs(sums[0]).max() / 100
+    )

@@ -8,7 +8,6 @@ order is far below that.
 
 import numpy as np
 import pytest
-
 from tests import closed_forms
 from tests.equation import (
     AOLP,

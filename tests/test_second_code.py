@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests import second_code
+from tests.equation import AOLP, gaps, lattice, pixel_gaps, realise, states
+from tests.second_code import Chain
 
 from radsens.models.polarimeter import analyser, nominal, optics
 from radsens.random import draws, field
 from radsens.realise import Measurement
-from tests import second_code
-from tests.equation import AOLP, gaps, lattice, pixel_gaps, realise, states
-from tests.second_code import Chain
 
 SEED = 20240229
 
@@ -97,7 +97,7 @@ def test_the_polarimetric_response_is_the_first_row_of_the_mueller_product(paras
 
 
 def test_the_usual_first_order_response_departs_from_the_exact_one_by_half_the_square_of_the_diattenuation(parasol):
-    """So a package that used it would not pass the test above: its |P₂|, |P₃| differ by at most ε²/2, and by about that."""
+    """In P₂ and P₃, by at most ε²/2 and about that: a package that used it would not pass the test above."""
     irm = nominal(parasol, "490P")
     eps, phi = 0.05, np.radians(np.arange(0.0, 180.0, 5.0))
     arguments = irm.efficiency[:, None], irm.orientation[:, None], eps, phi

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -34,9 +35,14 @@ class Campaign:
         return cls(config.read(path))
 
     @classmethod
-    def load(cls, tree: dict[str, Any]) -> Self:
-        """The campaign of Snakemake's `config`, for the Snakefile: a fault is one sentence and exit code 2."""
+    def load(cls, tree: dict[str, Any], files: Iterable[str | Path] = ()) -> Self:
+        """The campaign of Snakemake's `config`, for the Snakefile: a fault is one sentence and exit code 2.
+
+        The files that `config` was read from are read again, since Snakemake takes the last of a key given twice.
+        """
         try:
+            for path in files:
+                config.tree_of(path)
             campaign = cls(config.parse(tree))
             campaign.refuse_unwritable()
         except Fault as fault:
@@ -128,6 +134,15 @@ class Campaign:
         """Paths of the chunks of a name."""
         return [f"{self.chunk_folder(name)}/{span}.nc" for span in self.spans(name)]
 
+    def awaited(self, name: str, span: str) -> list[str]:
+        """Files that a chunk is made after: the scene, and the control, which proves the model and compiles it for the others.
+
+        A lost one is not awaited by a chunk that stands: Snakemake would make that chunk again after it.
+        """
+        files = [self.scene, *(self.chunks(CONTROL) if name != CONTROL else [])]
+        stands = Path(self.chunk_folder(name), f"{span}.nc").exists()
+        return [path for path in files if not stands or Path(path).exists()]
+
     def gaps(self, name: str) -> str:
         """Path of the gathered rows of a name."""
         return str(self.root / "gaps" / name / f"{self.keys[name]}-{self.realisations(name)}.nc")
@@ -158,11 +173,16 @@ class Campaign:
         return str(self.root / "campaign.json")
 
     @property
+    def tables(self) -> list[str]:
+        """Paths of all that the last step writes."""
+        return [self.table, self.summary, *(str(self.root / name) for name in ("control.csv", "strata.csv")), self.mark]
+
+    @property
+    def mark(self) -> str:
+        """Path of the empty file that says whose tables stand: its name is the campaign's id, and only the last written has one."""
+        return str(self.root / ".tables" / self.id)
+
+    @property
     def stale(self) -> bool:
-        """Whether a table stands that is not this campaign's."""
-        try:
-            return json.loads(Path(self.summary).read_text(encoding="utf-8"))["id"] != self.id
-        except FileNotFoundError:
-            return False
-        except (OSError, ValueError, KeyError, TypeError):
-            return True
+        """Whether tables stand that are not this campaign's."""
+        return Path(self.table).exists() and not Path(self.mark).exists()

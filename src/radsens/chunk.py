@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
 
 from radsens import instrument as instruments
 from radsens import io, provenance
@@ -19,12 +18,22 @@ from radsens.gaps.statistics import LOG_BITS, LOG_HALF, LOG_LOWEST, STATISTICS, 
 from radsens.gaps.strata import Strata, partition, refuse_empty
 from radsens.realise import OUTCOMES, BandGaps, Task, acting, realise_band
 from radsens.scenes import SceneSpec, files, render
-from radsens.schema import Fault, Scene
+from radsens.schema import Fault, Frozen, Name, Scene, validated
 from radsens.sources import SOURCES
+from radsens.sources._source import ErrorSource
 
 ROW = ("realisation", "band", "stratum", "quantity")
 POLARISERS = ("-60", "0", "+60")
 SPAN = re.compile(r"(\d{6,})-(\d{6,})")
+
+
+class SceneTask(Frozen):
+    """All that a scene file is made of."""
+
+    instrument: Name
+    bands: tuple[Name, ...]
+    scene: SceneSpec
+    strata: Strata
 
 
 def span_name(span: range) -> str:
@@ -74,9 +83,8 @@ def write_scene(settings: dict[str, Any], output: Path, key: str | None = None) 
     ------
     Fault : a scene or strata that cannot be, a marginal stratum without pixels, or another key than the one asked for
     """
-    instrument, bands = instruments.load(settings["instrument"]), tuple(settings["bands"])
-    spec = TypeAdapter(SceneSpec).validate_python(settings["scene"])
-    strata = Strata.model_validate(settings["strata"])
+    asked = validated(SceneTask, settings)
+    instrument, bands, spec, strata = instruments.load(asked.instrument), asked.bands, asked.scene, asked.strata
     found = provenance.scene_key(spec.model_dump(mode="json"), strata.model_dump(mode="json"), instrument, bands)
     if key not in (None, found):
         raise Fault(f"key: {key} was planned, but the code and the settings here give {found}; plan the workflow again")
@@ -109,7 +117,7 @@ def compute(task: Task, scene_path: str | Path, span: range, threads: int = 1, k
     if key not in (None, found):
         raise Fault(f"key: {key} was planned, but the code, the instrument and the scene here give {found}; plan the workflow again")
     strata = Strata.model_validate_json(about["strata"])
-    active = [(SOURCES[n], SOURCES[n].Amplitudes.model_validate(a)) for n, a in task.sources.items()]
+    active = active_of(task)
     partitions = [partition(strata, scene, b) for b in range(len(scene.bands))]
     gaps: list[BandGaps | None] = []
     for b, name in enumerate(scene.bands):
@@ -117,6 +125,13 @@ def compute(task: Task, scene_path: str | Path, span: range, threads: int = 1, k
         absent = bool(active) and not here
         gaps.append(None if absent else realise_band(task, instrument, scene, b, partitions[b], here, span, threads))
     return io.File(_variables(gaps, span, scene, partitions[0].names), _about(task, span, found, about))
+
+
+def active_of(task: Task) -> list[tuple[ErrorSource, Any]]:
+    """The error sources of a task, with their amplitudes."""
+    if unknown := [name for name in task.sources if name not in SOURCES]:
+        raise Fault(f"sources.{unknown[0]}: there is no such source; those known are {', '.join(SOURCES)}")
+    return [(SOURCES[n], validated(SOURCES[n].Amplitudes, a, "sources", n)) for n, a in task.sources.items()]
 
 
 def _about(task: Task, span: range, key: str, scene: dict[str, Any]) -> dict[str, Any]:
@@ -159,18 +174,12 @@ def spans(realisations: int, span: int) -> list[range]:
 
 
 def _checked(path: Path, key: str, span: range) -> io.File:
-    """A chunk that is what it should be; a damaged one is set aside, so that the next run computes it again."""
-    try:
-        file = io.read(path)
-    except Fault as fault:
-        if path.is_file():
-            path.replace(path.with_name(path.name + ".corrupt"))
-            raise Fault(f"{fault}; it was set aside as {path.name}.corrupt, and the next run computes it again") from fault
-        raise
+    """A chunk that is what it should be; another one is set aside, so that the next run computes it again."""
+    file = io.read_made(path)
     if file.attributes.get("key") != key:
-        raise Fault(f"{path}: holds the key {file.attributes.get('key')}, not {key} of its folder")
-    if list(file["realisation"]) != list(span):
-        raise Fault(f"{path}: holds other realisations than its name says")
+        raise io.set_aside(path, f"holds the key {file.attributes.get('key')}, not {key} of its folder")
+    if "realisation" not in file.variables or list(file["realisation"]) != list(span):
+        raise io.set_aside(path, "holds other realisations than its name says")
     return file
 
 
@@ -183,7 +192,16 @@ def gather(folder: Path, realisations: int, span: int) -> io.File:
     realisations, span : how the campaign was cut
     """
     cuts = spans(realisations, span)
-    chunks = [_checked(folder / f"{span_name(cut)}.nc", folder.name, cut) for cut in cuts]
+    chunks, faults = [], []
+    for cut in cuts:
+        try:
+            chunks.append(_checked(folder / f"{span_name(cut)}.nc", folder.name, cut))
+        except Fault as fault:
+            faults.append(str(fault))
+    if faults:
+        raise Fault(faults[0] + (f" (and {len(faults) - 1} more chunks are missing or damaged)" if faults[1:] else ""))
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)  # of a job that was killed while it wrote; its chunk stands by now
     first = chunks[0]
     variables = {}
     for name, v in first.variables.items():

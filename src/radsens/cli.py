@@ -7,13 +7,13 @@ import json
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from radsens.schema import Fault, sentence
+from radsens.schema import Fault, validated
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich", help=__doc__)
 
@@ -32,6 +32,13 @@ def log_file(log: Annotated[Path | None, typer.Option(help="file that receives t
 def example(text: str) -> dict[str, Any]:
     """Epilogue of a command's help."""
     return {"epilog": f"Example: [bold]{text}[/bold]"}
+
+
+def _json(text: str, name: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise Fault(f"{name}: not valid JSON: {error}; give a campaign's YAML, or what `snakemake -np` prints") from error
 
 
 def _campaign(path: Path) -> Any:
@@ -71,7 +78,7 @@ def scene(
     """Render the reference image of a campaign to netCDF."""
     from radsens import chunk
 
-    settings = json.loads(spec) if spec.startswith("{") else _campaign(Path(spec)).scene_spec
+    settings = _json(spec, "SPEC") if spec.startswith("{") else _campaign(Path(spec)).scene_spec
     chunk.write_scene(settings, output, key)
 
 
@@ -98,7 +105,7 @@ def realise(
     from radsens.realise import Task
 
     if task.startswith("{"):
-        settings = Task.model_validate_json(task)
+        settings = validated(Task, _json(task, "--task"))
         if scene is None:
             raise Fault("--scene: give the scene file when the task is JSON")
     else:
@@ -157,9 +164,10 @@ def _say(text: str) -> None:
     """A message on the screen and in the log."""
     print(text, file=sys.stderr)
     for path in _log:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as f:
-            f.write(text + "\n")
+        with suppress(OSError):  # it is on the screen
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as f:
+                f.write(text + "\n")
 
 
 def run(command: Callable[[], Any]) -> int:
@@ -168,12 +176,6 @@ def run(command: Callable[[], Any]) -> int:
         command()
     except Fault as fault:
         _say(f"radsens: {fault}")
-        return 2
-    except ValidationError as error:
-        _say(f"radsens: {sentence(error)}")
-        return 2
-    except json.JSONDecodeError as error:
-        _say(f"radsens: not valid JSON: {error}")
         return 2
     except SystemExit as stop:
         return int(stop.code or 0)

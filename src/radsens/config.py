@@ -12,7 +12,7 @@ from radsens import instrument as instruments
 from radsens.gaps.strata import Strata
 from radsens.realise import Measurement
 from radsens.scenes import SceneSpec
-from radsens.schema import Fault, Frozen, Name, sentence
+from radsens.schema import Fault, Frozen, Name, complaint, sentence
 from radsens.sources import SOURCES
 
 CONTROL = "control"
@@ -52,6 +52,13 @@ class Config(Frozen):
     def amplitudes(self) -> dict[str, Any]:
         """Amplitudes of the sources that the campaign has, by name."""
         return {n: getattr(self.sources, n) for n in SOURCES if getattr(self.sources, n) is not None}
+
+    @model_validator(mode="after")
+    def sources_that_are_named_have_knobs(self) -> Self:
+        for name in self.sources.model_fields_set:
+            if getattr(self.sources, name) is None:
+                raise ValueError(f"sources.{name}: give its knobs, {', '.join(SOURCES[name].Amplitudes.model_fields)}, or leave it out")
+        return self
 
     @model_validator(mode="after")
     def bands_are_the_instruments(self) -> Self:
@@ -101,10 +108,9 @@ class _OneKeyEach(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict:
         seen = set()
         for key, _ in node.value:
-            name = self.construct_object(key, deep=deep)
-            if name in seen:
-                raise yaml.YAMLError(f"the key {name!r} is given twice, line {key.start_mark.line + 1}")
-            seen.add(name)
+            if key.value in seen and isinstance(key, yaml.ScalarNode):
+                raise yaml.YAMLError(f"the key {key.value!r} is given twice, line {key.start_mark.line + 1}")
+            seen |= {key.value} if isinstance(key, yaml.ScalarNode) else set()
         return super().construct_mapping(node, deep)
 
 
@@ -120,16 +126,15 @@ def parse(tree: Any) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise Fault(sentence(error) + _allowed(error)) from error
+        raise Fault(sentence(error, tree) + _allowed(complaint(error))) from error
 
 
-def _allowed(error: ValidationError) -> str:
+def _allowed(complaint: Any) -> str:
     """The keys that would have been allowed, where one was not."""
-    first = error.errors()[0]
-    if first["type"] != "extra_forbidden":
+    if complaint["type"] != "extra_forbidden":
         return ""
     model: Any = Config
-    for step in first["loc"][:-1]:
+    for step in complaint["loc"][:-1]:
         fields = getattr(model, "model_fields", {})
         if step in fields:
             model = fields[step].annotation
@@ -139,13 +144,17 @@ def _allowed(error: ValidationError) -> str:
     return f"; allowed are {', '.join(getattr(model, 'model_fields', {}))}"
 
 
-def read(path: str | Path) -> Config:
-    """A campaign from its YAML file."""
+def tree_of(path: str | Path) -> Any:
+    """Tree of a YAML file, each of whose keys is given once."""
     path = Path(path)
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _OneKeyEach)  # noqa: S506 - a SafeLoader
+        return yaml.load(path.read_text(encoding="utf-8"), _OneKeyEach)  # noqa: S506 - a SafeLoader
     except OSError as error:
-        raise Fault(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Fault(f"{path}: cannot be read ({error.strerror}); give a campaign's YAML, such as config/test.yaml") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise Fault(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    return parse(tree)
+
+
+def read(path: str | Path) -> Config:
+    """A campaign from its YAML file."""
+    return parse(tree_of(path))

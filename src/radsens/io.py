@@ -1,6 +1,7 @@
 """NetCDF in and out, the only place that knows the files of results: whole or not at all, checked by their digest."""
 
 import os
+import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -66,7 +67,7 @@ def write(path: str | Path, file: File) -> None:
     A variable whose attributes hold ``sparse`` is compressed; the others are not, since packing costs more than it saves.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.part")
     attributes = {"Conventions": CONVENTIONS, **file.attributes, DIGEST: results_sha256(file.variables)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +107,22 @@ def read(path: str | Path) -> File:
     if attributes[DIGEST] != results_sha256(variables):
         raise Fault(f"{path}: damaged: its data do not have the digest that was written with them")
     return File(variables, attributes)
+
+
+def set_aside(path: Path, why: str) -> Fault:
+    """Rename a file that the workflow made and that is not what it should be; the fault to raise."""
+    path.replace(path.with_name(path.name + ".corrupt"))
+    return Fault(f"{path}: {why}; it was set aside as {path.name}.corrupt, and the next run makes it again")
+
+
+def read_made(path: Path) -> File:
+    """Content of a file that the workflow made and can make again: a damaged one is set aside."""
+    try:
+        return read(path)
+    except Fault as fault:
+        if path.is_file():
+            raise set_aside(path, str(fault).removeprefix(f"{path}: ")) from fault
+        raise
 
 
 def _words(error: BaseException) -> str:

@@ -69,7 +69,7 @@ def threefry(x0, x1, x2, x3, k0, k1, k2, k3):
 
 @kernel
 def log32(x):
-    """ln x of a positive normal float32 to 2 ulp: x = 2ᵉ (1 + t), √½ ≤ 1 + t < √2."""
+    """ln x of a positive normal float32 to 2.4 ulp: x = 2ᵉ (1 + t), √½ ≤ 1 + t < √2."""
     bits = F32(x).view(np.int32)
     e = np.int32(np.int32(bits - SQRT_HALF) >> SHIFT_MANTISSA)
     t = np.int32(bits - np.int32(e << SHIFT_MANTISSA)).view(np.float32) - F32(1)

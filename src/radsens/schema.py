@@ -1,13 +1,43 @@
 """Frozen records shared by every room of the house."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError, model_validator
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
-"""A name that becomes a path or reaches a command line."""
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$", max_length=64)]
+"""A name that becomes a path or reaches a command line, where one that began with - would be an option."""
+
+PHRASES = {
+    "extra_forbidden": "unknown key",
+    "missing": "must be given",
+    "greater_than": "must be > {gt}",
+    "greater_than_equal": "must be ≥ {ge}",
+    "less_than": "must be < {lt}",
+    "less_than_equal": "must be ≤ {le}",
+    "literal_error": "must be {expected}",
+    "union_tag_invalid": "must be one of {expected_tags}",
+    "union_tag_not_found": "must be given",
+    "finite_number": "must be a finite number",
+    "string_pattern_mismatch": "must be letters, digits, _ and - alone, not beginning with -",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must have at least {min_length} items",
+    "too_long": "must have at most {max_length} items",
+}
+"""What is allowed, by the type of pydantic's complaint; where it has none, by the first word of that type."""
+
+KINDS = {
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "bool": "must be true or false",
+    "string": "must be text",
+    "tuple": "must be a list",
+    "dict": "must be a mapping",
+    "model": "must be a mapping of knobs",
+}
+LONGEST = 80  # characters of a value that a message repeats
 
 
 class Fault(ValueError):
@@ -29,17 +59,52 @@ class Frozen(BaseModel):
         return tree
 
 
-def sentence(error: ValidationError, *where: str) -> str:
-    """First complaint of a validation in one sentence: the knob's path, what is wrong, what came, how many more there are."""
-    first, *more = error.errors()
-    steps = [str(step) for step in (*where, *first["loc"]) if not str(step).startswith("function-")]
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    if first["type"] == "extra_forbidden":
-        message = "unknown key"
-    got = first["input"]
-    came = "" if isinstance(got, dict | BaseModel) or first["type"] in ("missing", "value_error") else f", got {got!r}"
-    rest = f" (and {len(more)} more)" if more else ""
-    return f"{'.'.join(steps) or 'campaign'}: {message[0].lower()}{message[1:]}{came}{rest}"
+def complaint(error: ValidationError) -> Any:
+    """The complaint to tell: an unknown key first, since what it misspells is missing elsewhere."""
+    return min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+
+
+def _path(steps: tuple[Any, ...], tree: Any) -> list[str]:
+    """Path of a knob in the user's tree, without the steps that pydantic adds for the kind of a union."""
+    kept = []
+    for k, step in enumerate(steps):
+        if isinstance(tree, dict) and step not in tree and k < len(steps) - 1:
+            continue
+        kept.append(str(step))
+        known = isinstance(tree, dict) or (isinstance(tree, list) and isinstance(step, int))
+        tree = tree[step] if known and k < len(steps) - 1 else None
+    return kept
+
+
+def sentence(error: ValidationError, tree: Any, *where: str) -> str:
+    """What a validation of `tree` complains of, in one sentence: the knob's path, what is allowed, what came, how many more."""
+    first, more = complaint(error), error.error_count() - 1
+    kind, got, context = first["type"], first["input"], first.get("ctx", {})
+    steps = [*where, *_path(first["loc"], tree)]
+    if kind.startswith("union_tag"):
+        steps, got = [*steps, "kind"], context.get("tag")
+    message = PHRASES.get(kind, KINDS.get(kind.split("_")[0], first["msg"].replace("Input should", "must"))).format(**context)
+    rest = f" (and {more} more)" if more else ""
+    if kind in ("value_error", "assertion_error"):
+        message = first["msg"].partition(", ")[2]
+        named = re.match(r"[\w.-]+: ", message)  # it says which knob below this one
+        return ".".join([*steps, message]) + rest if named else ": ".join([*filter(None, [".".join(steps)]), message]) + rest
+    shown = repr(got) if len(repr(got)) <= LONGEST else repr(got)[:LONGEST] + "…"
+    silent = kind in ("missing", "union_tag_not_found") or isinstance(got, dict | BaseModel)
+    return f"{'.'.join(steps) or 'campaign'}: {message}{'' if silent else f', got {shown}'}{rest}"
+
+
+def validated(model: Any, tree: Any, *where: str) -> Any:
+    """A tree as a record of `model`.
+
+    Raises
+    ------
+    Fault : what is wrong, with the path of the knob under `where`
+    """
+    try:
+        return TypeAdapter(model).validate_python(tree)
+    except ValidationError as error:
+        raise Fault(sentence(error, tree, *where)) from error
 
 
 @dataclass(frozen=True)

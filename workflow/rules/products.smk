@@ -15,33 +15,18 @@ rule gather:
         "radsens --log {log} gather {params.chunks} --realisations {wildcards.n} --span {params.span} --output {output}"
 
 
-# A table of other settings stands: its name has no key, so a marker that does not exist yet makes the table again.
-rule outdated:
-    output:
-        temp(touch("results/{campaign}/.outdated/{key}")),
-    log:
-        "results/{campaign}/logs/outdated-{key}.log",
-    conda:
-        "../../environment.yml"
-    shell:
-        "true"
-
-
+# The tables have no key in their names; the mark has: it is there as long as they are those of this campaign.
 rule table:
     input:
-        gaps=ancient(campaign.all_gaps),
-        outdated=f"{campaign.root}/.outdated/{campaign.id}" if campaign.stale else [],
+        ancient(campaign.all_gaps),
     output:
-        campaign.table,
-        campaign.summary,
-        f"{campaign.root}/control.csv",
-        f"{campaign.root}/strata.csv",
+        campaign.tables,
     log:
         f"{campaign.root}/logs/table-{campaign.id}.log",
     conda:
         "../../environment.yml"
     params:
         id=campaign.id,
-        folder=str(campaign.root),
+        folder=subpath(output[0], parent=True),
     shell:
-        "radsens --log {log} table {params.folder} --write {params.id} {input.gaps}"
+        "radsens --log {log} table {params.folder} --write {params.id} {input}"

@@ -1,9 +1,7 @@
-# One span of realisations of one source. The scene, whose key is in the path, is never newer in a way that matters;
-# the control comes before the sources: it proves the model, and its job leaves the compiled kernels to the others.
+# One span of realisations of one source. What it is made after has a key in its path, so that its time does not matter.
 rule realise:
     input:
-        scene=ancient(campaign.scene),
-        control=lambda wildcards: ancient(campaign.chunks("control") if wildcards.source != "control" else []),
+        lambda wildcards: ancient(campaign.awaited(wildcards.source, wildcards.span)),
     output:
         "results/{campaign}/chunks/{source}/{key}/{span}.nc",
     log:
@@ -15,7 +13,8 @@ rule realise:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
+        scene=campaign.scene,
         task=lambda wildcards: campaign.task_json(wildcards.source),
     shell:
         "radsens --log {log} realise {wildcards.source} {wildcards.span} --task {params.task:q}"
-        " --scene {input.scene} --key {wildcards.key} --threads {threads} --output {output}"
+        " --scene {params.scene} --key {wildcards.key} --threads {threads} --output {output}"

@@ -34,7 +34,7 @@ FORWARD, INVERSE, CURVE, LINEARISE, HF_ACTUAL, HF_BELIEVED, NOISE, DARK, DARK_BE
 # Switches: which stages a campaign needs; a stage that is off is the identity.
 ORDER_ACTUAL, ORDER_BELIEVED, FIELD_ACTUAL, FIELD_BELIEVED, NOISE_MODEL, QUANTISE, SATURATE, SWITCHES = range(8)
 NO_NOISE, SNR, READ_SHOT = range(3)
-NEWTON_STEPS = 8
+NEWTON_STEPS = 6
 
 OK = "ok"
 REASONS = (OK, "unphysical efficiency", "unphysical transmission", "non-linearity not invertible", "singular triplet")
@@ -222,7 +222,7 @@ def parameters(actual: IRM, believed: IRM, count: int) -> tuple[np.ndarray, np.n
     gains = actual.sample_gain[..., None] * analyser(actual)
     p[:, FORWARD : FORWARD + 3 * samples] = np.broadcast_to(gains, (count, samples, 3)).reshape(count, -1)
     matrix, divisor = analyser(believed), believed.sample_gain
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         back = inverse(matrix) / divisor[..., None, :] if believed.polarised else 1 / divisor[..., None]
     p[:, INVERSE : INVERSE + samples * samples] = np.broadcast_to(back, (count, samples, samples)).reshape(count, -1)
     p[:, CURVE], p[:, CURVE + 1] = curve(actual)
@@ -292,23 +292,33 @@ def bend(x, c1, c2, order):
 
 @kernel
 def unbend(x, c1, c2, order):
-    """f⁻¹(y) [count] (pixel): 2y / (c₁ + √(c₁² + 4 c₂ y)) for order 2; Newton from y / c₁ for order 3.
+    """f⁻¹(y) [count] (pixel), NaN above the maximum of f: 2y / (c₁ + √(c₁² + 4 c₂ y)) for order 2, Newton for order 3.
 
-    f is monotone, convex or concave on the scale: Newton approaches from one side and cannot overshoot.
+    For c₂ > 0 Newton starts from the smaller of y / c₁ and √(y / 2√(c₁ c₂)), both above the root (c₁ S + c₂ S³ ≥ 2√(c₁ c₂)
+    S²), and falls onto it. For c₂ < 0, v being y over the maximum of f, from the least curve that has the slope 2/3 of
+    f⁻¹ at v = 0 and its square root at v = 1.
     """
     if order == 2:
         four = like(c1, 4.0) * c2
         for i in range(x.size):
             x[i] = (x[i] + x[i]) / (c1 + np.sqrt(fma(four, x[i], c1 * c1)))
-    else:
-        three = like(c1, 3.0) * c2
-        for i in range(x.size):
-            y = x[i]
-            s = y / c1
-            for _ in range(NEWTON_STEPS):
-                s2 = s * s
-                s = s - (s * fma(c2, s2, c1) - y) / fma(three, s2, c1)
-            x[i] = s
+        return
+    one, three = like(c1, 1.0), like(c1, 3.0) * c2
+    over_top, over_square = like(c1, 1.5) * np.sqrt(abs(three) / c1) / c1, like(c1, 0.5) / np.sqrt(c1 * abs(c2))
+    for i in range(x.size):
+        y = x[i]
+        s = y / c1
+        if c2 < like(c2, 0.0):
+            v = y * over_top
+            root = np.sqrt(one - v) * np.sqrt(one - v / like(v, 3.0))
+            s = s * (like(v, 4.0) - v) / (like(v, 2.0) * (one + root))
+        else:
+            bound = np.sqrt(y * over_square)
+            s = bound if bound < s else s
+        for _ in range(NEWTON_STEPS):
+            s2 = s * s
+            s = s - (s * fma(c2, s2, c1) - y) / fma(three, s2, c1)
+        x[i] = s
 
 
 @kernel

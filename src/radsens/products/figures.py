@@ -1,12 +1,12 @@
 """Drawings: the reference image of a campaign, and what the drawings of images with error share with it.
 
 Figures are made on matplotlib's own canvas, without pyplot and its state, in its default style whatever the user's is,
-so that the same image gives the same bytes. On maps x runs to the right along the columns and y upwards along the rows, as
-angles of polarisation are counted from +x towards +y.
+so that the same image gives the same bytes. On maps x runs to the right along the columns and y upwards along the rows:
+angles of polarisation turn from +x towards +y.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -28,8 +28,24 @@ from radsens.schema import Fault, Scene
 PIXELS_PER_INCH = 130
 NO_VALUE = "0.86"  # grey of what has no value, which no colour map below holds
 FEWEST = 0.5  # share of a rectangle that pixels must fill to be an image
-CLASS_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")  # Okabe & Ito 2008
-GEOMETRY = {"scattering_angle": "scattering angle", "sza": "solar zenith angle", "vza": "view zenith angle"}
+CLASS_COLOURS = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+    "#F0E442",
+    "#000000",
+)  # Okabe & Ito 2008
+GEOMETRY = {
+    "sza": "solar zenith angle",
+    "vza": "view zenith angle",
+    "scattering_angle": "scattering angle",
+    "relative_azimuth": "relative azimuth",
+}
+WIDTH = 2.2  # of a panel [inch]
+SPACE = "\u00a0"  # that does not break a line of a title
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -64,12 +80,19 @@ class Layout:
         return cls(rows, columns, index, alike, aspect)
 
     @property
+    def height(self) -> float:
+        """Height of a panel [inch]."""
+        if self.index is None and not self.alike:
+            return 0.8 * WIDTH
+        return WIDTH * float(np.clip((np.ptp(self.rows) + 1) / (np.ptp(self.columns) + 1) * self.aspect, 0.4, 2.5))
+
+    @property
     def dimensions(self) -> tuple[str, ...]:
         """Axes of `place`."""
         return ("pixel",) if self.index is None else ("row", "column")
 
     def place(self, values: np.ndarray) -> np.ndarray:
-        """Values (..., pixel) on the image (..., row, column), NaN where there is no pixel; a list stays (..., pixel)."""
+        """Values (..., pixel) on the image (..., row, column), NaN where there is no pixel; a list stays as it is."""
         if self.index is None:
             return np.asarray(values, dtype=float)
         found = np.full((*values.shape[:-1], self.rows.size * self.columns.size), np.nan)
@@ -79,7 +102,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Scale:
-    """Colours of a quantity: from `low` to `high`, in units of 10^power; `extend` tells on which sides values go beyond."""
+    """Colours of a quantity from `low` to `high`, in units of 10^power; `extend`: on which sides values go beyond."""
 
     colours: str | Colormap
     low: float
@@ -90,14 +113,13 @@ class Scale:
     @property
     def mappable(self) -> ScalarMappable:
         """Colours for a bar, and for any number of panels."""
-        colours = (self.colours if isinstance(self.colours, Colormap) else colormaps[self.colours]).copy()
-        colours.set_bad(NO_VALUE)
-        return ScalarMappable(Normalize(self.low, self.high), colours)
+        colours = self.colours if isinstance(self.colours, Colormap) else colormaps[self.colours]
+        return ScalarMappable(Normalize(self.low, self.high), colours.with_extremes(bad=NO_VALUE))
 
-    def label(self, name: str, unit: str) -> str:
-        """Name and unit of the values drawn."""
+    def unit(self, unit: str) -> str:
+        """Unit of the values drawn."""
         factor = f"10{str(self.power).translate(SUPERSCRIPT)}" if self.power else ""
-        return f"{name} [{' '.join(filter(None, (factor, unit if unit != '1' or not factor else '')))}]"
+        return f"{factor} {unit}".strip() if unit != "1" else factor or "1"
 
 
 def finite(values: np.ndarray) -> np.ndarray:
@@ -113,7 +135,9 @@ def sequential(values: np.ndarray, colours: str = "viridis") -> Scale:
     if high - low <= 1e-6 * abs(high):
         return Scale(colours, low - max(0.05 * abs(low), 1e-3), high + max(0.05 * abs(high), 1e-3))
     below, above = some.min() < low, some.max() > high
-    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((bool(below), bool(above)), "neither")
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(
+        (bool(below), bool(above)), "neither"
+    )
     return Scale(colours, low, high, 0, extend)
 
 
@@ -132,25 +156,32 @@ def cyclic() -> Scale:
     return Scale("twilight", -90, 90)
 
 
+def angle(stokes: np.ndarray) -> np.ndarray:
+    """AoLP of Stokes vectors (3, pixel) [deg], NaN where there is no polarisation."""
+    return np.where(dolp(stokes) > 0, aolp(stokes), np.nan)
+
+
 def panel(axes: Axes, layout: Layout, values: np.ndarray, scale: Scale, title: str) -> None:
     """One quantity (pixel,): a map; coloured dots in the field if a scene is alike everywhere; else a row of dots."""
     axes.set_title(title, fontsize="medium")
     values = values / 10.0**scale.power
     mappable = scale.mappable
     colours: dict[str, Any] = {"cmap": mappable.get_cmap(), "norm": mappable.norm}
+    names, ends = ("column", "row"), (_ends(layout.columns), _ends(layout.rows))
     if layout.index is None and not layout.alike:
-        axes.scatter(np.arange(values.size), values, c=values, s=6, edgecolors="0.4", linewidths=0.2, **colours)
-        axes.set(xlabel="pixel of the scene", ylim=_beyond(scale))
-        return
-    axes.set(xlabel="column", ylabel="row", facecolor=NO_VALUE)
-    if layout.index is None:
+        axes.scatter(np.arange(values.size), values, c=values, s=8, edgecolors="0.4", linewidths=0.2, **colours)
+        names, ends = ("pixel of the scene", ""), ((-0.5, values.size - 0.5), _beyond(scale))
+    elif layout.index is None:
         size = np.clip(2e4 / values.size, 1, 40)
         axes.scatter(layout.columns, layout.rows, c=values, s=size, plotnonfinite=True, linewidths=0, **colours)
-        axes.set_aspect(layout.aspect)
+        axes.set(aspect=layout.aspect, facecolor=NO_VALUE)
     else:
-        image = layout.place(values)
-        extent = (*_ends(layout.columns), *_ends(layout.rows))
+        extent, image = (*ends[0], *ends[1]), layout.place(values)
         axes.imshow(image, origin="lower", extent=extent, aspect=layout.aspect, interpolation="nearest", **colours)
+    axes.set(xlabel=names[0], ylabel=names[1], xlim=ends[0], ylim=ends[1])
+    axes.locator_params(nbins=5)
+    if names[1]:
+        axes.label_outer()
 
 
 def _beyond(scale: Scale) -> tuple[float, float]:
@@ -160,25 +191,30 @@ def _beyond(scale: Scale) -> tuple[float, float]:
 
 
 def _ends(places: np.ndarray) -> tuple[float, float]:
-    """Outer edges of the first and the last of evenly spaced pixels."""
-    half = (places[-1] - places[0]) / max(places.size - 1, 1) / 2 or 0.5
-    return float(places[0] - half), float(places[-1] + half)
+    """Outer edges of the first and the last pixel, pixels being evenly spaced, or one wide if they are a list."""
+    occur = np.unique(places)
+    half = (occur[-1] - occur[0]) / max(occur.size - 1, 1) / 2 or 0.5
+    return float(occur[0] - half), float(occur[-1] + half)
 
 
-def bar(figure: Any, axes: Axes | Sequence[Axes], scale: Scale, label: str) -> None:
+def bar(drawing: Figure, axes: Axes | np.ndarray, scale: Scale, label: str) -> None:
     """The colour bar of one or several panels."""
-    found = figure.colorbar(scale.mappable, ax=axes, label=label, extend=scale.extend, shrink=0.9, aspect=25, pad=0.02)
+    found = drawing.colorbar(scale.mappable, ax=axes, label=label, extend=scale.extend, aspect=25, pad=0.03)
     if scale.colours == "twilight":
-        found.set_ticks(np.arange(-90, 91, 30))
+        found.set_ticks(range(-90, 91, 30))
 
 
 @contextmanager
-def figure(width: float, height: float, title: str) -> Iterator[Figure]:
-    """A figure [inch] in matplotlib's default style, under a title whose long lines are folded."""
+def figure(layout: Layout, rows: int, title: str) -> Iterator[tuple[Figure, np.ndarray]]:
+    """A figure of rows of three panels in matplotlib's default style, under a title whose long lines are folded."""
+    width, lines = 3 * (WIDTH + 1), [fill(line, 105) for line in title.splitlines()]
+    text = "\n".join(lines)
+    height = rows * (layout.height + 0.35) + 0.6 + 0.2 * (1 + text.count("\n"))
     with style.context(["default", {"font.size": 9, "axes.linewidth": 0.6}]):
-        found = Figure(figsize=(width, height), dpi=PIXELS_PER_INCH, layout="constrained")
-        found.suptitle("\n".join(fill(line, int(width * 11)) for line in title.splitlines()), fontsize=11, linespacing=1.4)
-        yield found
+        found = Figure(figsize=(width, height), dpi=PIXELS_PER_INCH, layout="compressed")
+        found.get_layout_engine().set(w_pad=0.08, h_pad=0.06)  # type: ignore[union-attr, call-arg]
+        found.suptitle(text, fontsize=10.5, linespacing=1.4)
+        yield found, found.subplots(rows, 3, squeeze=False)
 
 
 def png(drawing: Figure, title: str) -> bytes:
@@ -225,42 +261,58 @@ def draw_scene(campaign: Any, output: Path, band: str | None) -> None:
         raise Fault(f"--output: {output}: a scene is drawn to PNG; give a name that ends in .png")
     scene, layout = reference(campaign)
     bands = [b for b, name in enumerate(scene.bands) if band in (None, name)]
-    knobs = ", ".join(f"{k} {v}" for k, v in campaign.config.scene.model_dump().items() if not isinstance(v, dict))
-    title = f"reference image of campaign {campaign.config.campaign} ({campaign.instrument.name})"
-    with figure(10, 3.4 * len(bands) + 3.2, f"{title}\n{knobs}") as drawing:
-        maps, places = drawing.subfigures(2, 1, height_ratios=(3.4 * len(bands), 2.5))
-        for axes, b in zip(maps.subplots(len(bands), 3, squeeze=False), bands, strict=True):
-            _stokes_row(maps, axes, layout, scene.stokes[b], scene.bands[b])
-        _geometry_row(places, layout, scene)
+    title = f"reference image of campaign {campaign.config.campaign}, instrument {campaign.instrument.name}"
+    angles = {"field angle": np.degrees(scene.theta)}
+    angles |= {name: scene.geometry[key] for key, name in GEOMETRY.items() if key in scene.geometry}
+    rows = len(bands) + len(angles) // 3 + 1
+    with figure(layout, rows, f"{title}\n{knobs(campaign.config.scene.model_dump())}") as (drawing, axes):
+        for row, b in zip(axes, bands, strict=False):
+            _stokes_row(drawing, row, layout, scene.stokes[b], scene.bands[b])
+        _geometry(drawing, axes[len(bands) :].ravel(), layout, angles, scene)
         content = png(drawing, title)
     write(output, content)
 
 
-def _stokes_row(drawing: Any, axes: Sequence[Axes], layout: Layout, stokes: np.ndarray, band: str) -> None:
+def knobs(values: Mapping[str, Any], unit: str = "1") -> str:
+    """Knobs of a campaign in one line; the first has the given unit."""
+    texts = [f"{k}{SPACE}{_text(v)}" for k, v in values.items()]
+    if unit != "1":
+        texts[0] += SPACE + unit
+    return ", ".join(texts)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"({knobs(value)})"
+    return f"{value:g}".replace("-", "−") if isinstance(value, float) else str(value)
+
+
+def _stokes_row(drawing: Figure, axes: Sequence[Axes], layout: Layout, stokes: np.ndarray, band: str) -> None:
     """I, DoLP and AoLP of one band."""
     p = dolp(stokes)
     rows = (
-        (stokes[0], sequential(stokes[0]), "I", "πL/E₀", "1"),
-        (p, sequential(p, "cividis"), "DoLP", "DoLP", "1"),
-        (aolp(stokes), cyclic(), "AoLP", "AoLP from +x", "deg"),
+        ("I", stokes[0], sequential(stokes[0]), "πL/E₀"),
+        ("DoLP", p, sequential(p, "cividis"), "1"),
+        ("AoLP", angle(stokes), cyclic(), "deg"),
     )
-    for ax, (values, scale, short, name, unit) in zip(axes, rows, strict=True):
-        panel(ax, layout, values, scale, f"{band} {short}")
-        bar(drawing, ax, scale, scale.label(name, unit))
+    for ax, (name, values, scale, unit) in zip(axes, rows, strict=True):
+        panel(ax, layout, values, scale, f"{band} {name}")
+        bar(drawing, ax, scale, f"{name} [{unit}]")
 
 
-def _geometry_row(drawing: Any, layout: Layout, scene: Scene) -> None:
-    """Field angle, the angles that the scene has, and its classes."""
-    angles = {"field angle": np.degrees(scene.theta)}
-    angles |= {name: scene.geometry[key] for key, name in GEOMETRY.items() if key in scene.geometry}
-    *axes, last = np.atleast_1d(drawing.subplots(1, len(angles) + 1))
-    for ax, (name, values) in zip(axes, angles.items(), strict=True):
+def _geometry(
+    drawing: Figure, axes: np.ndarray, layout: Layout, angles: Mapping[str, np.ndarray], scene: Scene
+) -> None:
+    """The angles [deg] and the classes of a scene; nothing on the axes that are left."""
+    for ax, (name, values) in zip(axes, angles.items(), strict=False):
         scale = sequential(values, "cividis")
         panel(ax, layout, values, scale, name)
         bar(drawing, ax, scale, "[deg]")
-    count = len(scene.class_names)
+    last, count = axes[len(angles)], len(scene.class_names)
     colours = ListedColormap([CLASS_COLOURS[i % len(CLASS_COLOURS)] for i in range(count)])
     scale = Scale(colours, -0.5, count - 0.5)
     panel(last, layout, scene.scene_class.astype(float), scale, "scene class")
-    found = drawing.colorbar(scale.mappable, ax=last, ticks=np.arange(count), shrink=0.9, aspect=25, pad=0.02)
+    found = drawing.colorbar(scale.mappable, ax=last, ticks=np.arange(count), aspect=25, pad=0.03)
     found.set_ticklabels(list(scene.class_names))
+    for ax in axes[len(angles) + 1 :]:
+        ax.set_axis_off()

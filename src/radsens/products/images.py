@@ -1,12 +1,12 @@
 """The image with calibration error of one realisation: reference, with error, and gap of I, Q, U, DoLP and AoLP.
 
-It is computed by the kernels of the campaign with the draws of that realisation, so that its statistics are the row that
-the realisation has in the campaign's tables:
+It is computed by the kernels of the campaign with the draws of that realisation, so that its statistics are the row
+that the realisation has in the campaign's files:
 
     I' = I (1 + ΔI/I),   Q' = Q + I (ΔQ/I),   U' = U + I (ΔU/I),   DoLP' = DoLP + ΔDoLP,   AoLP' = AoLP + ΔAoLP
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from radsens import chunk, io, provenance
 from radsens.gaps.quantities import AOLP, MEANING, QUANTITIES, UNITS
 from radsens.gaps.statistics import MEAN, STD
-from radsens.gaps.strata import Strata, aolp, dolp, partition
+from radsens.gaps.strata import Strata, dolp, partition
 from radsens.models import polarimeter
 from radsens.products import figures
 from radsens.products.figures import Layout, Scale
@@ -46,15 +46,17 @@ class BandImage:
     band : name
     values : by version: (quantity, pixel), in the units of the quantities; I alone without polarisers
     gaps : statistics and outcome of the same realisation, and its draws
+    threshold : reference DoLP at or below which a pixel has no gap of AoLP [1]
     """
 
     band: str
+    threshold: float
     values: dict[str, np.ndarray]
     gaps: BandGaps
 
 
 def write_image(campaign: Any, source: str, realisation: int, output: Path | None, band: str | None) -> list[Path]:
-    """Write the image with calibration error of one realisation: netCDF of all bands where the source acts, PNG of one.
+    """Write the image of one realisation: netCDF of all bands where the source acts, PNG of one.
 
     Parameters
     ----------
@@ -72,27 +74,30 @@ def write_image(campaign: Any, source: str, realisation: int, output: Path | Non
     ------
     Fault : an unknown source, band or realisation, one that failed, or an output that cannot be written
     """
-    task = campaign.task(source)
+    task, path = campaign.task(source), Path(output or campaign.root / "images" / f"{source}-{realisation:06d}.nc")
     if realisation >= campaign.realisations(source):
-        raise Fault(f"realisation: {source} has {campaign.realisations(source)} of them, counted from 0; got {realisation}")
-    default = campaign.root / "images" / f"{source}-{realisation:06d}.nc"
-    path = Path(output or default)
+        count = campaign.realisations(source)
+        raise Fault(f"realisation: must be below {count}, as many as {source} has in the campaign, got {realisation}")
     if path.suffix not in (".nc", ".png"):
-        raise Fault(f"--output: {path}: give a name that ends in .nc; the PNG takes the same name")
+        raise Fault(f"--output: {path}: give a name that ends in .nc; the PNG beside it takes the same name")
     active = [(SOURCES[n], SOURCES[n].Amplitudes.model_validate(a)) for n, a in task.sources.items()]
-    bands = [b for b in campaign.config.bands if not active or acting(active, campaign.instrument, b)]
-    if not bands:
-        raise Fault(f"source: {source} acts on none of the bands {', '.join(campaign.config.bands)}; it has no image")
+    bands = bands_of(campaign, source, active)
     if band not in (None, *bands):
-        raise Fault(f"--band: {source} does not act on {band!r}; it acts on {', '.join(bands)}")
+        raise Fault(f"--band: must be one where {source} acts: {', '.join(bands)}; got {band!r}")
     scene, layout = figures.reference(campaign)
     images = [band_image(campaign, task, scene, b, active, realisation) for b in bands]
-    shown = next(image for image in images if band in (None, image.band))
-    written = [path.with_suffix(".nc"), path.with_suffix(".png")]
-    drawing = draw(campaign, source, realisation, layout, shown)
-    io.write(written[0], netcdf(campaign, source, realisation, scene, layout, images))
-    figures.write(written[1], drawing)
-    return written
+    drawing = draw(campaign, source, realisation, layout, images[bands.index(band or bands[0])])
+    io.write(path.with_suffix(".nc"), netcdf(campaign, source, realisation, scene, layout, images))
+    figures.write(path.with_suffix(".png"), drawing)
+    return [path.with_suffix(".nc"), path.with_suffix(".png")]
+
+
+def bands_of(campaign: Any, source: str, active: Sequence[Any]) -> list[str]:
+    """Bands of the campaign where a source acts; all of them for the control."""
+    found = [b for b in campaign.config.bands if not active or acting(active, campaign.instrument, b)]
+    if not found:
+        raise Fault(f"source: {source} acts on none of the bands {', '.join(campaign.config.bands)}; it has no image")
+    return found
 
 
 def band_image(campaign: Any, task: Any, scene: Scene, band: str, active: Sequence[Any], realisation: int) -> BandImage:
@@ -103,19 +108,22 @@ def band_image(campaign: Any, task: Any, scene: Scene, band: str, active: Sequen
     Fault : the realisation failed, for the reason that its row in the campaign has
     """
     b, here = scene.bands.index(band), acting(active, campaign.instrument, band)
-    whole = Strata(aolp_min_dolp=campaign.config.strata.aolp_min_dolp)
+    threshold = campaign.config.strata.aolp_min_dolp
+    whole = Strata(aolp_min_dolp=threshold)
     part, span = partition(whole, scene, b), range(realisation, realisation + 1)
     gaps = realise_band(task, campaign.instrument, scene, b, part, here, span)
     if gaps.outcome[0]:
-        raise Fault(f"realisation: {realisation} failed in band {band} ({OUTCOMES[gaps.outcome[0]]}), so that it has no image")
+        raise Fault(
+            f"realisation: {realisation} failed in band {band} ({OUTCOMES[gaps.outcome[0]]}), so that it has no image"
+        )
     gap = pixel_gaps(campaign, task, scene, b, here, realisation)
     stokes = scene.stokes[b]
-    reference = np.stack([*stokes, dolp(stokes), aolp(stokes)])[: len(gap)]
-    size = np.array([stokes[0], stokes[0], stokes[0], np.ones_like(stokes[0]), np.ones_like(stokes[0])])[: len(gap)]
-    error = reference + size * gap
+    reference = np.stack([*stokes, dolp(stokes), figures.angle(stokes)])[: len(gap)]
+    error = reference + gap
+    error[:3] = reference[:3] + stokes[0] * gap[:3]
     error[AOLP:] = 90 - (90 - error[AOLP:]) % 180
     gap[AOLP:, ~part.aolp] = np.nan
-    return BandImage(band, dict(zip(VERSIONS, (reference, error, gap), strict=True)), gaps)
+    return BandImage(band, threshold, dict(zip(VERSIONS, (reference, error, gap), strict=True)), gaps)
 
 
 def pixel_gaps(campaign: Any, task: Any, scene: Scene, b: int, active: Sequence[Any], realisation: int) -> np.ndarray:
@@ -145,109 +153,133 @@ def netcdf(
 ) -> io.File:
     """The images of all bands as a CF file: (band, row, column), or (band, pixel) of a scene that is no image."""
     variables = coordinates(scene, layout, images, realisation)
-    where = " ".join(("realisation", "field_angle", *(() if layout.index is not None else ("row", "column"))))
+    listed = ("row", "column") if layout.index is None else ()
+    more = {"coordinates": " ".join(("realisation", "field_angle", *listed)), "missing_value": np.nan, "sparse": 1}
     for version in VERSIONS:
         for q, name in enumerate(QUANTITIES):
-            rows = [i.values[version][q] if q < len(i.values[version]) else np.full(scene.theta.size, np.nan) for i in images]
-            about = described(name, version, campaign.config.strata.aolp_min_dolp)
-            more = {"missing_value": np.nan, "coordinates": where, "sparse": 1}
-            variables[f"{name}_{version}"] = io.Variable(("band", *layout.dimensions), layout.place(np.stack(rows)), {**about, **more})
+            absent = np.full(scene.theta.size, np.nan)
+            rows = [i.values[version][q] if q < len(i.values[version]) else absent for i in images]
+            about = {**described(name, version, images[0].threshold), **more}
+            values = layout.place(np.stack(rows))
+            variables[f"{name}_{version}"] = io.Variable(("band", *layout.dimensions), values, about)
     drawn = chunk.drawn_parameters([i.gaps for i in images], 1)
     variables |= {n: io.Variable(v.dimensions[1:], v.values[0], v.attributes) for n, v in drawn.items()}
-    about = {
-        "title": f"Image with calibration error: {source}, realisation {realisation}, campaign {campaign.config.campaign}",
-        "references": "gap = retrieve(measure(S; actual); believed) - S",
+    return io.File(variables, history(campaign, source, realisation))
+
+
+def history(campaign: Any, source: str, realisation: int) -> dict[str, Any]:
+    """Global attributes: where the image comes from."""
+    about: dict[str, Any] = {
+        "title": f"Image with calibration error: {source}, realisation {realisation}",
+        "comment": "gap = retrieve(measure(S; actual); believed) - S",
+        "campaign": campaign.config.campaign,
+        "instrument": campaign.instrument.name,
         "error_source": source,
         "realisation": realisation,
         "outcome": OUTCOMES[0],
-        "instrument": campaign.instrument.name,
         "key": campaign.keys[source],
         "scene_key": campaign.scene_key,
         "scene": campaign.scene_json,
         "task": campaign.task_json(source),
     }
-    return io.File(variables, provenance.attributes(**about))
+    return provenance.attributes(**about)
 
 
 def coordinates(scene: Scene, layout: Layout, images: Sequence[BandImage], realisation: int) -> dict[str, io.Variable]:
     """Coordinates of the images."""
-    along = ("row", "column") if layout.index is not None else ("pixel", "pixel")
+
+    def text(axis: str, values: Iterable[str], meaning: str) -> io.Variable:
+        return io.Variable((axis,), np.array(list(values), dtype=object), {"long_name": meaning})
+
+    grid = layout.index is not None
+    number = {"standard_name": "realization", "units": "1", "long_name": "number of the realisation"}
+    row = {"units": "1", "long_name": "detector row, along +y", **({"axis": "Y"} if grid else {})}
+    column = {"units": "1", "long_name": "detector column, along +x", **({"axis": "X"} if grid else {})}
     angle = layout.place(np.degrees(scene.theta))
     return {
-        "realisation": io.Variable((), np.array(realisation), {"standard_name": "realization", "units": "1", "long_name": "realisation"}),
-        "band": io.Variable(("band",), np.array([i.band for i in images], dtype=object), {"long_name": "spectral band"}),
-        "row": io.Variable(along[:1], layout.rows, {"units": "1", "long_name": "detector row, along +y", "axis": "Y"}),
-        "column": io.Variable(along[1:], layout.columns, {"units": "1", "long_name": "detector column, along +x", "axis": "X"}),
-        "polariser": io.Variable(
-            ("polariser",), np.array(chunk.POLARISERS, dtype=object), {"long_name": "nominal orientation of the polariser [deg]"}
+        "realisation": io.Variable((), np.array(realisation), number),
+        "band": text("band", (i.band for i in images), "spectral band"),
+        "row": io.Variable(("row",) if grid else ("pixel",), layout.rows, row),
+        "column": io.Variable(("column",) if grid else ("pixel",), layout.columns, column),
+        "polariser": text("polariser", chunk.POLARISERS, "nominal orientation of the polariser [deg]"),
+        "field_angle": io.Variable(
+            layout.dimensions, angle, {"units": "degree", "long_name": "field angle", "missing_value": np.nan}
         ),
-        "field_angle": io.Variable(layout.dimensions, angle, {"units": "degree", "long_name": "field angle"}),
     }
 
 
 def described(name: str, version: str, threshold: float) -> dict[str, str]:
     """Units and meaning of one variable."""
-    unit = CF_UNITS[UNITS[name]]
-    if version != "gap":
-        return {"units": unit, "long_name": f"{NAMES[name]}, {version.replace('_', ' ')}"}
-    about = {"units": unit, "long_name": f"gap of {NAMES[name]}: {MEANING[name]}"}
-    return about | ({"comment": f"missing where the reference DoLP is at most {threshold:g}"} if name == "aolp" else {})
+    about = {"units": CF_UNITS[UNITS[name]], "long_name": f"{NAMES[name]}, {version.replace('_', ' ')}"}
+    missing = [] if name == "I" else ["in bands without polarisers"]
+    if version == "gap":
+        about["long_name"] = f"gap of {NAMES[name]}: {MEANING[name]}"
+    if name == "aolp":
+        missing.append(f"where the reference DoLP is {f'at most {threshold:g}' if version == 'gap' else '0'}")
+    return about | ({"comment": f"missing {' and '.join(missing)}"} if missing else {})
 
 
 def draw(campaign: Any, source: str, realisation: int, layout: Layout, image: BandImage) -> bytes:
     """PNG of one band: a row per quantity; reference, with error and gap side by side."""
-    count, title = len(image.gaps.rows[0, 0]), f"{source}, realisation {realisation}, band {image.band}"
-    about = (title, f"campaign {campaign.config.campaign}, {campaign.instrument.name}", *amplitudes(campaign, source), *draws(campaign, image))
-    with figures.figure(10, 2.9 * count + 1.2, "\n".join(about)) as drawing:
-        for q, axes in enumerate(drawing.subplots(count, 3, squeeze=False)):
-            quantity_row(drawing, axes, layout, image, q)
+    count, title = len(image.values["gap"]), f"{source}, realisation {realisation}, band {image.band}"
+    about = (
+        f"{title} of {campaign.instrument.name}, campaign {campaign.config.campaign}",
+        amplitudes(campaign, source),
+        *draws(campaign, image),
+    )
+    with figures.figure(layout, count, "\n".join(about)) as (drawing, axes):
+        for q, row in enumerate(axes):
+            quantity_row(drawing, row, layout, image, q)
         return figures.png(drawing, title)
 
 
 def quantity_row(drawing: Any, axes: np.ndarray, layout: Layout, image: BandImage, q: int) -> None:
     """Reference and with error on one scale, and the gap on its own."""
-    name = QUANTITIES[q]
+    quantity = QUANTITIES[q]
     reference, error, gap = (image.values[version][q] for version in VERSIONS)
-    scale, gap_scale = scale_of(name, np.stack([reference, error])), figures.signed(gap)
-    figures.panel(axes[0], layout, reference, scale, f"{HEADS[name]}, reference")
-    figures.panel(axes[1], layout, error, scale, f"{HEADS[name]}, with error")
-    statistics = image.gaps.rows[0, 0, q]
-    factor = 10.0**gap_scale.power
-    found = f"mean {statistics[MEAN] / factor:.3g}, std {statistics[STD] / factor:.3g}"
-    figures.panel(axes[2], layout, gap, gap_scale, f"{GAPS[name]}: {found}")
-    figures.bar(drawing, axes[:2], scale, scale.label(HEADS[name] if q > 2 else f"π{HEADS[name]}/E₀", UNITS[name]))
-    figures.bar(drawing, axes[2], gap_scale, gap_scale.label(GAPS[name], UNITS[name]))
+    scale, gap_scale = scale_of(quantity, np.stack([reference, error])), figures.signed(gap)
+    figures.panel(axes[0], layout, reference, scale, f"{HEADS[quantity]}, reference")
+    figures.panel(axes[1], layout, error, scale, f"{HEADS[quantity]}, with error")
+    figures.bar(drawing, axes[:2], scale, f"{HEADS[quantity]} [{UNITS[quantity] if q > 2 else 'πL/E₀'}]")
+    mean, std = image.gaps.rows[0, 0, q, [MEAN, STD]] / 10.0**gap_scale.power
+    unit = gap_scale.unit(UNITS[quantity])
+    found = f"mean {mean:.3g}, std {std:.3g} [{unit}]".replace("-", "−") if std == std else "in no pixel"
+    where = f" where DoLP > {image.threshold:g}" if quantity == "aolp" else ""
+    figures.panel(axes[2], layout, gap, gap_scale, f"gap: {found}")
+    figures.bar(drawing, axes[2], gap_scale, f"{GAPS[quantity]} [{unit}]{where}")
 
 
 def scale_of(name: str, values: np.ndarray) -> Scale:
     """Scale of a quantity, for its reference and its values with error."""
     if name == "aolp":
         return figures.cyclic()
-    if name in ("Q", "U"):
+    if name in ("Q", "U") and values.min() < 0 < values.max():
         return figures.signed(values, "PuOr_r", thousands=False)
-    return figures.sequential(values, "viridis" if name == "I" else "cividis")
+    return figures.sequential(values, "cividis" if name == "dolp" else "viridis")
 
 
-def amplitudes(campaign: Any, source: str) -> list[str]:
-    """The knobs of the sources that are drawn, for the title."""
-    found = []
+def amplitudes(campaign: Any, source: str) -> str:
+    """The knobs of the sources that are drawn, and which model is wrong, for the title."""
+    found, wrong = [], set()
     for member in campaign.members(source):
-        record, unit = campaign.config.amplitudes[member], SOURCES[member].unit
-        knobs = record.model_dump(mode="json", exclude_defaults=True)
-        size = record.size()
-        values = [f"{k} {v}{f' {unit}' if k == size and unit != '1' else ''}" for k, v in knobs.items()]
-        found.append(f"{f'{member}: ' if member != source else ''}{', '.join(values)}")
-    return [f"{'; '.join(found) or 'no error'}; error in the {campaign.config.error_in}"]
+        record = campaign.config.amplitudes[member]
+        knobs = figures.knobs(record.model_dump(exclude_defaults=True), SOURCES[member].unit)
+        found.append(knobs if member == source else f"{member}:{figures.SPACE}{knobs}")
+        wrong.add(record.error_in or campaign.config.error_in)
+    return f"{'; '.join(found)}; error in the {' and in the '.join(sorted(wrong))}" if found else "no error"
 
 
 def draws(campaign: Any, image: BandImage) -> list[str]:
     """The scalar draws of the realisation, as differences to the nominal model, for the title."""
     nominal, drawn = polarimeter.nominal(campaign.instrument, image.band), image.gaps.drawn
-    differences = {
+    of_each = {
         "Δα [deg]": drawn["orientation"][0] - np.degrees(nominal.orientation),
         "Δη": drawn["efficiency"][0] - nominal.efficiency,
         "ΔT/T": drawn["relative_transmission"][0] / nominal.relative_transmission - 1,
-        "b": drawn["non_linearity"] - nominal.non_linearity,
     }
-    moved = [f"{k} = {', '.join(f'{v:+.2g}' for v in values)}" for k, values in differences.items() if np.any(values)]
-    return [f"drawn: {'; '.join(moved)}"] if moved else []
+    texts = {k: ", ".join(f"{v:+.3g}" if v else "0" for v in values) for k, values in of_each.items() if values.any()}
+    found = [f"drawn for the polarisers {', '.join(chunk.POLARISERS)}"] if texts else []
+    found += [f"{k} {text}".replace(" ", figures.SPACE) for k, text in texts.items()]
+    b = float(drawn["non_linearity"][0])
+    found += [f"b{figures.SPACE}{b:+.3g}" if texts else f"drawn: b{figures.SPACE}{b:+.3g}"] if b else []
+    return ["; ".join(found).replace("-", "−")] if found else []

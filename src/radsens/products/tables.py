@@ -9,6 +9,7 @@ With m_r and s_r the mean and the standard deviation (ddof 0) of the gaps in the
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from radsens.sources import SOURCES
 LABELS = ("source", "band", "stratum", "quantity", "unit", "amplitude", "amplitude_unit", "n_realisations", "n_failed")
 VALUES = ("mean", "between", "within", "total", "rms", "p95_abs", "mc_error", "sensitivity")
 COLUMNS = (*LABELS, *VALUES)
+MARKS = ".tables"  # folder of the mark: an empty file named by the id of the campaign whose tables stand
 
 
 def statistics_of(m: np.ndarray, s: np.ndarray) -> dict[str, float]:
@@ -160,25 +162,33 @@ def summary(identity: str, files: dict[str, io.File]) -> dict[str, Any]:
 
 
 def write(identity: str, gaps: list[Path], folder: Path) -> None:
-    """Write sensitivity.csv, control.csv, strata.csv and, last of all, campaign.json.
+    """Write sensitivity.csv, control.csv, strata.csv, campaign.json and, last of all, the mark that says whose they are.
 
     Parameters
     ----------
-    identity : the campaign's id
+    identity : the campaign's id, 12 hexadecimal digits
     gaps : gathered rows, each in a folder named by its source
     folder : of the campaign
     """
-    files = {path.parent.name: io.read(path) for path in gaps}
+    if not re.fullmatch("[0-9a-f]{12}", identity):
+        raise Fault(f"--write: must be a campaign's id, 12 hexadecimal digits, got {identity!r}")
+    files = {path.parent.name: io.read_made(path) for path in gaps}
     if CONTROL not in files:
         raise Fault("table: the gathered rows of the control are needed beside those of the sources")
     frames = {"sensitivity": sensitivity(files), "control": control(files[CONTROL]), "strata": strata(files[CONTROL])}
     texts = {f"{name}.csv": frame.to_csv(index=False) for name, frame in frames.items()}
     texts["campaign.json"] = json.dumps(summary(identity, files), indent=1) + "\n"
-    for name, text in texts.items():
-        part = folder / f".{name}.part"
-        try:
-            part.write_text(text, encoding="utf-8")
+    marks, parts = folder / MARKS, {name: folder / f".{name}.part" for name in texts}
+    try:
+        marks.mkdir(parents=True, exist_ok=True)
+        for name, part in parts.items():
+            part.write_text(texts[name], encoding="utf-8")
+        for mark in marks.iterdir():
+            mark.unlink()
+        for name, part in parts.items():
             part.replace(folder / name)
-        except OSError as error:
+        (marks / identity).touch()
+    except OSError as error:
+        for part in parts.values():
             part.unlink(missing_ok=True)
-            raise Fault(f"{folder / name}: cannot be written ({error.strerror})") from error
+        raise Fault(f"{error.filename or folder}: the tables cannot be written ({error.strerror})") from error
