@@ -93,9 +93,11 @@ def test_small_amplitudes_act_linearly(parasol, scene, source, direction):
 
     first, second, third = gap(0.1), gap(0.01), gap(0.001)
     large, small = second - first / 10, third - second / 10
-    for q in range(first.shape[1]):
-        size = np.abs(second[:, q]).max()
-        assert size > 1e-8  # the error does something: far above rounding
+    sizes = np.abs(second).max(axis=(0, *range(2, second.ndim)))
+    assert sizes.max() > 1e-8  # the error does something: far above rounding
+    for q, size in enumerate(sizes):
+        if size < 1e-12:  # nothing but rounding: a gain, say, does not change the polarisation
+            continue
         rounding = 1e-13 * (RADIANS**-1 if q == 4 else 1)
         assert np.abs(large[:, q]).max() <= 0.05 * size
         assert np.abs(small[:, q]).max() <= 0.02 * np.abs(large[:, q]).max() + rounding

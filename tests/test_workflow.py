@@ -17,23 +17,6 @@ pytestmark = pytest.mark.workflow
 CONTROL_ROUNDING = {"1": 1e-12, "deg": 1e-10}
 
 COMMENT = "\n# a comment\n"
-IN_THE_EQUATION = [
-    "models/polarimeter.py",
-    "gaps/statistics.py",
-    "gaps/strata.py",
-    "random.py",
-    "elementary.py",
-    "kernel.py",
-    "realise.py",
-]
-OUTSIDE_OF_IT = [
-    "cli.py",
-    "config.py",
-    "campaign.py",
-    "products/screen.py",
-    "sources/radiometric_noise.py",
-    "scenes/grid.py",
-]
 
 
 def times(count, *sources):
@@ -120,28 +103,22 @@ def test_an_edited_source_runs_with_what_holds_it_and_the_way_back_runs_the_tabl
     assert editable.table == table
 
 
-@pytest.mark.parametrize("file", IN_THE_EQUATION)
+@pytest.mark.parametrize("file", ["models/polarimeter.py", "chunk.py"])
 def test_an_edit_of_the_equation_runs_everything(editable, file):
     editable.edit(file, COMMENT)
     assert editable.plan().spans == EVERYTHING
 
 
-@pytest.mark.parametrize("file", OUTSIDE_OF_IT)
-def test_an_edit_outside_the_equation_runs_nothing(editable, file):
-    editable.edit(file, COMMENT)
+def test_an_edit_outside_the_equation_runs_nothing_and_one_behind_the_tables_the_table_alone(editable):
+    for file in ("cli.py", "campaign.py", "products/screen.py", "sources/radiometric_noise.py"):
+        editable.edit(file, COMMENT)
     assert editable.plan().nothing
-
-
-def test_an_edit_of_the_tables_makes_the_table_alone(editable):
-    editable.edit("products/tables.py", COMMENT)
+    for file in ("config.py", "products/tables.py"):
+        editable.edit(file, COMMENT)
     assert editable.plan().rules == {"table": 1}
 
 
-@pytest.mark.parametrize(
-    "knobs",
-    [{"seed": 7}, {"error_in": "instrument"}, {"precision": "float32"}, {"measurement": {"quantisation": True}}],
-    ids=str,
-)
+@pytest.mark.parametrize("knobs", [{"seed": 7}, {"measurement": {"quantisation": True}}], ids=str)
 def test_a_knob_of_all_sources_runs_everything(desk, knobs):
     desk.write(**knobs)
     assert desk.plan().spans == EVERYTHING
@@ -301,7 +278,9 @@ def test_spans_of_another_length_give_the_same_table_to_the_byte(finished, fresh
 def test_each_command_that_snakemake_prints_gives_the_same_file_when_pasted_into_a_shell(finished, fresh):
     planned = fresh.plan("--printshellcmds", "--quiet", "host")
     commands = [
-        line.removeprefix("Shell command: ") for line in planned.text.splitlines() if line.startswith("Shell command: ")
+        line.removeprefix("Shell command: ")
+        for line in planned.text.splitlines()
+        if line.startswith("Shell command: radsens")
     ]
     order = ["scene", "realise control", "realise", "gather", "table"]
     commands.sort(key=lambda line: max(k for k, word in enumerate(order) if f".log {word} " in line))

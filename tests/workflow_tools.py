@@ -49,6 +49,14 @@ JOB = re.compile(r"^(?:local)?rule (\w+):\n((?:    .*\n)+)", re.MULTILINE)
 SPAN_JOB = re.compile(r"source=(\w+), key=\w+, span=(\d+-\d+)")
 
 
+def one_sentence(text):
+    """The one line that radsens said, asserted to be just that; what Snakemake says of its profile is left out."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("Using profile")]
+    assert len(lines) == 1, text
+    assert lines[0].startswith("radsens: "), text
+    return lines[0]
+
+
 @dataclass(frozen=True)
 class Run:
     """What a command said, and its exit code."""
@@ -100,7 +108,6 @@ class Desk:
         own = {
             "PATH": os.pathsep.join([bin_folder, os.environ["PATH"]]),
             "PYTHONPATH": str(self.source),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "RADSENS_CACHE": str(self.cache),
             "XDG_CACHE_HOME": str(self.cache),
         }
@@ -193,7 +200,7 @@ def lay(root, source, cache):
 
 def copy_package(folder, package=PACKAGE):
     """A private copy of the package; its folder, for PYTHONPATH."""
-    shutil.copytree(package, folder / "radsens", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(package, folder / "radsens")
     return folder
 
 

@@ -17,6 +17,7 @@ from radsens.instrument import Polarimeter
 from radsens.kernel import PACKAGE, digest
 from radsens.realise import Task
 
+LAYOUT = PACKAGE / "chunk.py"  # what is laid into a file, and how: it stands above this module, so that no closure holds it
 REGISTRY = PACKAGE / "sources" / "__init__.py"  # a list of the sources: those that act are followed by their own names
 
 
@@ -64,13 +65,13 @@ def numbers(instrument: Polarimeter, bands: tuple[str, ...]) -> dict[str, Any]:
 
 def scene_key(spec: dict[str, Any], strata: dict[str, Any], instrument: Polarimeter, bands: tuple[str, ...]) -> str:
     """Key of a scene file: its settings, the instrument, and the code that renders and partitions it."""
-    code = digest(closure("radsens.scenes.files", f"radsens.scenes.{spec['kind']}", "radsens.gaps.strata"))
+    code = digest({LAYOUT, *closure("radsens.scenes.files", f"radsens.scenes.{spec['kind']}", "radsens.gaps.strata")})
     return key(scene=spec, strata=strata, instrument=numbers(instrument, bands), code=code)
 
 
 def task_key(task: Task, scene: str, instrument: Polarimeter, bands: tuple[str, ...]) -> str:
     """Key of a chunk: the task, the scene's key, the instrument, and the code of the equation and of the sources that act."""
-    code = digest(closure("radsens.realise", *(f"radsens.sources.{name}" for name in task.sources)))
+    code = digest({LAYOUT, *closure("radsens.realise", *(f"radsens.sources.{name}" for name in task.sources))})
     return key(task=task.model_dump(mode="json"), scene=scene, instrument=numbers(instrument, bands), code=code)
 
 

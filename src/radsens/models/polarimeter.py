@@ -34,7 +34,7 @@ FORWARD, INVERSE, CURVE, LINEARISE, HF_ACTUAL, HF_BELIEVED, NOISE, DARK, DARK_BE
 # Switches: which stages a campaign needs; a stage that is off is the identity.
 ORDER_ACTUAL, ORDER_BELIEVED, FIELD_ACTUAL, FIELD_BELIEVED, NOISE_MODEL, QUANTISE, SATURATE, SWITCHES = range(8)
 NO_NOISE, SNR, READ_SHOT = range(3)
-NEWTON_STEPS = 6
+NEWTON_STEPS = 7
 
 OK = "ok"
 REASONS = (OK, "unphysical efficiency", "unphysical transmission", "non-linearity not invertible", "singular triplet")

@@ -1,0 +1,152 @@
+"""The sensitivity table: its statistics against their definitions, and its Monte Carlo error against repeated campaigns."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from radsens import chunk, io
+from radsens.campaign import Campaign
+from radsens.config import parse
+from radsens.gaps.statistics import LOG_HALF, TOTAL_BINS, log_bin
+from radsens.products import tables
+
+TREE = {
+    "campaign": "tables",
+    "instrument": "ideal",
+    "bands": ["P1", "N1"],
+    "scene": {"kind": "uniform", "i": 0.2, "dolp": 0.3, "aolp": 10, "pixels": 400},
+    "strata": {"field": [0, 30, 70]},
+    "seed": 5,
+    "realisations": 12,
+    "span": 5,
+    "sources": {"relative_transmission": {"sigma": 0.002}, "radiometric_noise": {"snr": 100}},
+    "combined": {"both": ["relative_transmission", "radiometric_noise"]},
+}
+sizes = st.floats(1e-6, 1e3)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tables") / "scene.nc"
+    chunk.write_scene(Campaign(parse(TREE)).scene_spec, path)
+    return path
+
+
+def computed(scene, name, count=12, **changes):
+    """Rows of a source over a whole campaign, without files."""
+    campaign = Campaign(parse({**TREE, "realisations": count, **changes}))
+    return chunk.compute(campaign.task(name), scene, range(campaign.realisations(name)))
+
+
+@given(st.integers(2, 50).flatmap(lambda n: st.tuples(arrays(float, n, elements=st.floats(-1, 1)), arrays(float, n, elements=sizes))))
+def test_rms_is_mean_and_between_and_within(ms):
+    """rms² = mean² + (N−1)/N between² + within², to the rounding of sums of N terms."""
+    m, s = ms
+    found = tables.statistics_of(m, s)
+    n = m.size
+    expected = found["mean"] ** 2 + (n - 1) / n * found["between"] ** 2 + found["within"] ** 2
+    assert found["rms"] ** 2 == pytest.approx(expected, rel=1e-13)
+    assert found["total"] ** 2 == pytest.approx(found["between"] ** 2 + found["within"] ** 2, rel=1e-13)
+
+
+def test_one_realisation_has_no_spread_and_no_monte_carlo_error():
+    found = tables.statistics_of(np.array([0.1]), np.array([0.2]))
+    assert np.isnan([found[n] for n in ("between", "total", "mc_error")]).all()
+    assert found["within"] == 0.2 and found["rms"] == pytest.approx(np.hypot(0.1, 0.2), rel=1e-15)
+
+
+def test_no_realisation_that_did_not_fail_has_no_statistics():
+    assert np.isnan(list(tables.statistics_of(np.empty(0), np.empty(0)).values())).all()
+
+
+@pytest.mark.parametrize(("between", "within"), [(1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.3, 1.0)])
+def test_mc_error_is_the_spread_of_total_over_repeated_campaigns(between, within):
+    """2000 campaigns of 60 realisations, m normal, s² a chi-square of 30: the spread is known to 1/√4000 = 1.6 %, and
+    the linear error of a standard deviation is short by about 1/(4 N) = 0.4 %: 6 % is 4 sigma of the first with room."""
+    rng = np.random.default_rng(1)
+    campaigns, n = 2000, 60
+    m = between * rng.standard_normal((campaigns, n))
+    s = within * np.sqrt(rng.chisquare(30, (campaigns, n)) / 30)
+    found = [tables.statistics_of(a, b) for a, b in zip(m, s, strict=True)]
+    spread = np.std([f["total"] for f in found], ddof=1)
+    assert np.sqrt(np.mean([f["mc_error"] ** 2 for f in found])) == pytest.approx(spread, rel=0.08 if within == 0 else 0.06)
+
+
+def test_mc_error_holds_for_repeated_campaigns_of_the_model_itself(scene):
+    """24 campaigns that differ by their seed: the spread of `total` has a chi-square of 23 about the mean `mc_error`²."""
+    found = []
+    for seed in range(24):
+        rows = tables.rows_of("relative_transmission", computed(scene, "relative_transmission", count=40, seed=seed))
+        found.append(next((r["total"], r["mc_error"]) for r in rows if r["stratum"] == "all" and r["quantity"] == "I"))
+    total, error = np.array(found).T
+    chi2 = 23 * total.var(ddof=1) / np.mean(error**2)
+    assert 1e-4 < stats.chi2.sf(chi2, 23) < 1 - 1e-4
+
+
+def test_the_table_has_a_row_for_each_source_band_stratum_and_quantity_that_there_is(scene):
+    files = {name: computed(scene, name) for name in ("control", "relative_transmission", "radiometric_noise", "both")}
+    table = tables.sensitivity(files)
+    assert tuple(table.columns) == tables.COLUMNS
+    strata, quantities = 3, 5
+    rows = table.groupby(["source", "band"], sort=False).size().to_dict()
+    assert rows == {
+        ("relative_transmission", "P1"): strata * quantities,  # no polariser in N1: no row
+        ("radiometric_noise", "P1"): strata * quantities,
+        ("radiometric_noise", "N1"): strata,
+        ("both", "P1"): strata * quantities,
+        ("both", "N1"): strata,
+    }
+    assert (table["n_realisations"] == 12).all() and (table["n_failed"] == 0).all()
+
+
+def test_sensitivity_is_rms_over_amplitude_and_empty_for_a_combination(scene):
+    table = tables.sensitivity({n: computed(scene, n) for n in ("radiometric_noise", "both")})
+    noise, both = table[table["source"] == "radiometric_noise"], table[table["source"] == "both"]
+    assert (noise["amplitude"] == 0.01).all() and (noise["amplitude_unit"] == "1").all()  # 1 / snr
+    np.testing.assert_array_equal(noise["sensitivity"], noise["rms"] / 0.01)
+    assert both["sensitivity"].isna().all() and both["amplitude"].isna().all()
+
+
+def test_an_assumption_has_neither_amplitude_nor_sensitivity_and_one_realisation(scene):
+    sources = {"polariser_extinction": {"assume_ideal": True}}
+    file = computed(scene, "polariser_extinction", sources=sources, combined={})
+    table = tables.sensitivity({"polariser_extinction": file})
+    assert table[["amplitude", "sensitivity", "between", "total", "mc_error"]].isna().all(axis=None)
+    assert (table["n_realisations"] == 1).all()
+
+
+def test_the_edges_of_the_bins_are_where_the_kernel_puts_them():
+    inside = tables.edges()[1:-1]
+    assert [log_bin(x) - LOG_HALF for x in inside[::97]] == list(range(1, LOG_HALF))[::97]
+    assert [LOG_HALF - 1 - log_bin(-x) for x in inside[::97]] == list(range(1, LOG_HALF))[::97]
+
+
+def histogram(values):
+    return np.bincount([log_bin(v) for v in values], minlength=TOTAL_BINS)
+
+
+@pytest.mark.parametrize("bias", [0, 1, 10, -3])
+def test_p95_of_the_merged_histogram_is_that_of_all_absolute_gaps(bias):
+    """Bins are 1/64 of a power of two: 1.6 % wide at the most, 0.8 % from a value in the middle; measured 0.1 %."""
+    values = np.random.default_rng(2).normal(bias, 1, 20_000) * 1e-3
+    found = tables.p95_abs(histogram(values), values.min(), values.max())
+    assert found == pytest.approx(np.quantile(np.abs(values), 0.95), rel=4e-3)
+
+
+@pytest.mark.parametrize("value", [3.7e-4, -3.7e-4, 0.0])
+def test_p95_of_a_constant_gap_is_that_gap(value):
+    assert tables.p95_abs(histogram([value] * 10), value, value) == abs(value)
+
+
+def test_failed_realisations_are_counted_and_left_out(scene):
+    file = computed(scene, "radiometric_noise")
+    outcome = file["outcome"].copy()
+    outcome[[2, 5], 0] = 4
+    changed = {**file.variables, "outcome": io.Variable(file.variables["outcome"].dimensions, outcome)}
+    row = tables.rows_of("radiometric_noise", io.File(changed, file.attributes))[0]
+    kept = np.delete(np.arange(12), [2, 5])
+    assert row["n_failed"] == 2 and row["n_realisations"] == 12
+    assert row["mean"] == pytest.approx(file["mean"][kept, 0, 0, 0].mean(), rel=1e-12)
