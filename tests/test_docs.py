@@ -1,4 +1,4 @@
-"""What the documentation says is so: generated pages are in step, its example of an error source runs, its links lead somewhere."""
+"""What the documentation says is so: generated pages are in step, its example runs, its links lead somewhere."""
 
 import os
 import re
@@ -44,7 +44,17 @@ def test_the_example_of_an_error_source_is_one_file_and_one_line_and_keeps_the_c
     registry = package / "sources" / "__init__.py"
     text = registry.read_text(encoding="utf-8").replace("import (\n", "import (\n    absolute_gain,\n", 1)
     registry.write_text(text.replace("for module in (\n", "for module in (\n        absolute_gain,\n"), encoding="utf-8")
-    arguments = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_contract_of_sources.py", "-k", "absolute_gain and knowledge"]
+    arguments = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "tests/test_contract_of_sources.py",
+        "-k",
+        "absolute_gain and knowledge",
+    ]
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path / 'src'}{os.pathsep}{tmp_path}"}
     done = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout[-3000:]

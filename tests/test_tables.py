@@ -41,7 +41,9 @@ def computed(scene, name, count=12, **changes):
     return chunk.compute(campaign.task(name), scene, range(campaign.realisations(name)))
 
 
-@given(st.integers(2, 50).flatmap(lambda n: st.tuples(arrays(float, n, elements=st.floats(-1, 1)), arrays(float, n, elements=sizes))))
+@given(
+    st.integers(2, 50).flatmap(lambda n: st.tuples(arrays(float, n, elements=st.floats(-1, 1)), arrays(float, n, elements=sizes)))
+)
 def test_rms_is_mean_and_between_and_within(ms):
     """rms² = mean² + (N−1)/N between² + within², to the rounding of sums of N terms."""
     m, s = ms

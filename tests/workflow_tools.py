@@ -166,6 +166,13 @@ class Desk:
     def summary(self):
         return json.loads((self.results / "campaign.json").read_text(encoding="utf-8"))
 
+    @property
+    def says_stale(self):
+        """Whether `radsens table` says that the table is not that of the settings."""
+        said = self.radsens("table", "tiny.yaml")
+        assert said.code == 0, said.text
+        return "STALE" in said.out
+
     def chunk(self, source, span=SPANS[0]):
         """Path of a chunk that stands."""
         (found,) = (self.results / "chunks" / source).glob(f"*/{span}.nc")

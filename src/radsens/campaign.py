@@ -179,7 +179,7 @@ class Campaign:
 
     @property
     def mark(self) -> str:
-        """Path of the empty file that says whose tables stand: its name is the campaign's id, and only the last written has one."""
+        """Path of the empty file, named by the campaign's id, that says whose tables stand: only the last written have one."""
         return str(self.root / ".tables" / self.id)
 
     @property

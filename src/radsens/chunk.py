@@ -59,7 +59,9 @@ def drawn_parameters(gaps: list[BandGaps | None], count: int) -> dict[str, io.Va
         for b, gap in enumerate(gaps):
             if gap is not None and (not samples or gap.drawn[name].shape[1] == samples):
                 values[:, b] = gap.drawn[name]
-        found[name] = io.Variable(axes, values, {"units": unit, "long_name": f"{name.replace('_', ' ')} of the model with the error"})
+        found[name] = io.Variable(
+            axes, values, {"units": unit, "long_name": f"{name.replace('_', ' ')} of the model with the error"}
+        )
     return found
 
 
@@ -115,7 +117,9 @@ def compute(task: Task, scene_path: str | Path, span: range, threads: int = 1, k
     scene, about = files.read(scene_path)
     found = provenance.task_key(task, about["key"], instrument, scene.bands)
     if key not in (None, found):
-        raise Fault(f"key: {key} was planned, but the code, the instrument and the scene here give {found}; plan the workflow again")
+        raise Fault(
+            f"key: {key} was planned, but the code, the instrument and the scene here give {found}; plan the workflow again"
+        )
     strata = Strata.model_validate_json(about["strata"])
     active = active_of(task)
     partitions = [partition(strata, scene, b) for b in range(len(scene.bands))]
@@ -209,7 +213,9 @@ def gather(folder: Path, realisations: int, span: int) -> io.File:
         if v.dimensions[0] == "realisation":
             variables[name] = io.Variable(v.dimensions, np.concatenate(values), v.attributes)
         elif name == "histogram":
-            variables[name] = io.Variable(v.dimensions, np.asarray(np.sum(values, axis=0, dtype=np.int64)), {**v.attributes, "sparse": 1})
+            variables[name] = io.Variable(
+                v.dimensions, np.asarray(np.sum(values, axis=0, dtype=np.int64)), {**v.attributes, "sparse": 1}
+            )
         else:
             variables[name] = v
     kept = {k: first.attributes[k] for k in ("key", "scene_key", "task")}

@@ -15,7 +15,9 @@ import typer
 
 from radsens.schema import Fault, validated
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich", help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich", help=__doc__
+)
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="the campaign's YAML")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="file to write")]
@@ -64,7 +66,9 @@ def sources() -> None:
 
 
 @app.command(**example("radsens instruments parasol"))
-def instruments(name: Annotated[str | None, typer.Argument(help="an instrument, to list its numbers and their sources")] = None) -> None:
+def instruments(
+    name: Annotated[str | None, typer.Argument(help="an instrument, to list its numbers and their sources")] = None,
+) -> None:
     """The instruments that are shipped, or the numbers of one with their status and source."""
     from radsens.products.overview import instruments_table
 
@@ -73,7 +77,9 @@ def instruments(name: Annotated[str | None, typer.Argument(help="an instrument, 
 
 @app.command(**example("radsens scene config/test.yaml --output scene.nc"))
 def scene(
-    spec: Annotated[str, typer.Argument(help="a campaign's YAML, or the JSON that the workflow passes")], output: Output, key: Key = None
+    spec: Annotated[str, typer.Argument(help="a campaign's YAML, or the JSON that the workflow passes")],
+    output: Output,
+    key: Key = None,
 ) -> None:
     """Render the reference image of a campaign to netCDF."""
     from radsens import chunk
@@ -83,7 +89,9 @@ def scene(
 
 
 @app.command(**example("radsens show config/test.yaml --output scene.png"))
-def show(config: ConfigFile, output: Output, band: Annotated[str | None, typer.Option(help="band to draw; all if not given")] = None) -> None:
+def show(
+    config: ConfigFile, output: Output, band: Annotated[str | None, typer.Option(help="band to draw; all if not given")] = None
+) -> None:
     """Draw the reference image of a campaign: I, DoLP, AoLP and geometry, to PNG."""
     from radsens.products.figures import draw_scene
 
@@ -150,7 +158,9 @@ def image(
     source: Annotated[str, typer.Argument(help="error source, combination, or control")],
     realisation: Annotated[int, typer.Argument(min=0, help="number of the realisation")],
     config: Annotated[Path, typer.Option(help="the campaign's YAML")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="netCDF to write, and PNG beside it; default: the campaign's images/")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="netCDF to write, and PNG beside it; default: the campaign's images/")
+    ] = None,
     band: Annotated[str | None, typer.Option(help="band of the PNG; the first that the source acts on if not given")] = None,
 ) -> None:
     """The image with calibration error of one realisation: reference, with error and gap of I, Q, U, DoLP, AoLP."""
@@ -182,7 +192,7 @@ def run(command: Callable[[], Any]) -> int:
     except MemoryError:
         _say("radsens: not enough memory; give fewer strata or a smaller span, or run on a larger node")
         return 1
-    except Exception:  # a fault of ours: the log must hold its trace
+    except Exception:  # noqa: BLE001 - a fault of ours: not swallowed, its trace goes to the log and the exit code is 1
         _say(traceback.format_exc())
         return 1
     return 0

@@ -42,8 +42,12 @@ class Config(Frozen):
     seed: int = Field(ge=0, lt=2**64, description="seed of all draws")
     realisations: int = Field(ge=1, le=10_000_000, description="Monte Carlo realisations of each source [1]")
     span: int = Field(50, ge=1, le=1_000_000, description="realisations computed by one job [1]")
-    error_in: Literal["knowledge", "instrument"] = Field("knowledge", description="which is wrong: what the processing believes, or the instrument")
-    precision: Literal["float64", "float32"] = Field("float64", description="of the pixel computations; float32 has a floor of about 1e-7 in ΔI/I")
+    error_in: Literal["knowledge", "instrument"] = Field(
+        "knowledge", description="which is wrong: what the processing believes, or the instrument"
+    )
+    precision: Literal["float64", "float32"] = Field(
+        "float64", description="of the pixel computations; float32 has a floor of about 1e-7 in ΔI/I"
+    )
     measurement: Measurement = Field(Measurement(), description="noise, quantisation and saturation of all measurements")
     sources: Sources = Field(description="error sources and their amplitudes")  # type: ignore[valid-type]
     combined: dict[Name, tuple[str, ...]] = Field({}, description="names of sets of the sources above, drawn together")
@@ -57,7 +61,9 @@ class Config(Frozen):
     def sources_that_are_named_have_knobs(self) -> Self:
         for name in self.sources.model_fields_set:
             if getattr(self.sources, name) is None:
-                raise ValueError(f"sources.{name}: give its knobs, {', '.join(SOURCES[name].Amplitudes.model_fields)}, or leave it out")
+                raise ValueError(
+                    f"sources.{name}: give its knobs, {', '.join(SOURCES[name].Amplitudes.model_fields)}, or leave it out"
+                )
         return self
 
     @model_validator(mode="after")
@@ -78,7 +84,9 @@ class Config(Frozen):
         for name in self.amplitudes:
             source = SOURCES[name]
             if source.model != instrument.model:
-                raise ValueError(f"sources.{name}: belongs to the model {source.model}, but {instrument.name} is a {instrument.model}")
+                raise ValueError(
+                    f"sources.{name}: belongs to the model {source.model}, but {instrument.name} is a {instrument.model}"
+                )
             if source.polarised and not any(instrument.band(b).polarised for b in self.bands):
                 raise ValueError(f"sources.{name}: acts on polarisers, and none of the bands {', '.join(self.bands)} has any")
         return self
@@ -89,7 +97,9 @@ class Config(Frozen):
             if name in SOURCES or name == CONTROL:
                 raise ValueError(f"combined.{name}: this name is taken; choose another")
             if missing := [m for m in members if m not in self.amplitudes]:
-                raise ValueError(f"combined.{name}: {missing[0]!r} is not among the sources of the campaign: {', '.join(self.amplitudes)}")
+                raise ValueError(
+                    f"combined.{name}: {missing[0]!r} is not among the sources of the campaign: {', '.join(self.amplitudes)}"
+                )
             if len(members) < 2 or len(set(members)) < len(members):
                 raise ValueError(f"combined.{name}: needs two or more different sources, got {list(members)}")
         return self
@@ -98,7 +108,9 @@ class Config(Frozen):
     def names_address_different_draws(self) -> Self:
         for names in (tuple(SOURCES), self.bands):
             if len({crc32(n.encode()) for n in names}) < len(names):
-                raise ValueError(f"the names {', '.join(names)} do not have different crc32, which address their draws; rename one")
+                raise ValueError(
+                    f"the names {', '.join(names)} do not have different crc32, which address their draws; rename one"
+                )
         return self
 
 

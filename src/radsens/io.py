@@ -76,7 +76,9 @@ def write(path: str | Path, file: File) -> None:
             _fill(dataset, file)
         os.replace(part, path)
     except (OSError, RuntimeError) as error:
-        raise Fault(f"{path}: cannot be written ({_words(error)}); nothing was kept; look at the space, the quota and the rights there") from error
+        raise Fault(
+            f"{path}: cannot be written ({_words(error)}); nothing was kept; look at the space, the quota and the rights there"
+        ) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ so the statistics of a stratum are exact however the classes overlap.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Self
 
 import numpy as np
@@ -25,7 +26,9 @@ class Strata(Frozen):
     field: Edges | None = Field(None, description="edges of rings of field angle [deg]", examples=[[0, 20, 40, 60]])
     dolp: Edges | None = Field(None, description="edges of classes of reference DoLP [1]", examples=[[0, 0.05, 0.2, 1]])
     radiance: Edges | None = Field(None, description="edges of classes of normalised radiance I [1]", examples=[[0, 0.1, 1]])
-    aolp: int | None = Field(None, ge=2, le=12, description="number of classes of the focal-plane AoLP modulo 60° [1]", examples=[3])
+    aolp: int | None = Field(
+        None, ge=2, le=12, description="number of classes of the focal-plane AoLP modulo 60° [1]", examples=[3]
+    )
     scene_class: bool = Field(False, description="whether each scene class is a stratum")
     cross: tuple[str, str] | None = Field(None, description="two of the fields above, to be crossed", examples=[["dolp", "aolp"]])
     aolp_min_dolp: float = Field(0.02, ge=0, lt=1, description="reference DoLP at or below which a pixel has no AoLP gap [1]")
@@ -34,10 +37,12 @@ class Strata(Frozen):
     def edges_rise_and_the_crossing_is_of_named_fields(self) -> Self:
         for name in ("field", "dolp", "radiance"):
             edges = getattr(self, name)
-            if edges and any(a >= b for a, b in zip(edges, edges[1:], strict=False)):
+            if edges and any(a >= b for a, b in pairwise(edges)):
                 raise ValueError(f"{name}: the edges must rise, got {list(edges)}")
         if self.cross and (self.cross[0] == self.cross[1] or not set(self.cross) <= set(self.fields)):
-            raise ValueError(f"cross: must be two different fields among those given ({', '.join(self.fields)}), got {list(self.cross)}")
+            raise ValueError(
+                f"cross: must be two different fields among those given ({', '.join(self.fields)}), got {list(self.cross)}"
+            )
         return self
 
     @property
@@ -85,7 +90,7 @@ def _between(values: np.ndarray, edges: tuple[float, ...], unit: str) -> tuple[n
     index = np.searchsorted(edges, values, side="right") - 1
     index[values == edges[-1]] = len(edges) - 2
     index[index > len(edges) - 2] = -1
-    return index, [f"{a:g}-{b:g}{unit}" for a, b in zip(edges, edges[1:], strict=False)]
+    return index, [f"{a:g}-{b:g}{unit}" for a, b in pairwise(edges)]
 
 
 def classes(strata: Strata, scene: Scene, band: int, field: str) -> tuple[np.ndarray, list[str]]:
@@ -126,7 +131,9 @@ def partition(strata: Strata, scene: Scene, band: int) -> Partition:
     members = np.stack(member, axis=1)
     members[:lost, 1:] = -1
     if used.size > MOST_CELLS:
-        raise Fault(f"strata: {used.size} cells in band {scene.bands[band]}, at most {MOST_CELLS} are allowed; give fewer fields or classes")
+        raise Fault(
+            f"strata: {used.size} cells in band {scene.bands[band]}, at most {MOST_CELLS} are allowed; give fewer classes"
+        )
     return Partition(tuple(names), cell.astype(np.int64), members, dolp(stokes=scene.stokes[band]) > strata.aolp_min_dolp)
 
 
@@ -138,4 +145,6 @@ def refuse_empty(strata: Strata, scene: Scene) -> None:
             index, names = classes(strata, scene, band, field)
             counts = counts + np.bincount(index[index >= 0], minlength=len(names))
         if empty := [n for n, c in zip(names, counts, strict=True) if c == 0]:
-            raise Fault(f"strata.{field}: no pixel of the scene is in {', '.join(empty)} in any band; change the edges or the scene")
+            raise Fault(
+                f"strata.{field}: no pixel of the scene is in {', '.join(empty)} in any band; change the edges or the scene"
+            )

@@ -154,7 +154,11 @@ def inverse(m: np.ndarray) -> np.ndarray:
     a, b, c = (m[..., 0, j] for j in range(3))
     d, e, f = (m[..., 1, j] for j in range(3))
     g, h, i = (m[..., 2, j] for j in range(3))
-    cofactors = ((e * i - f * h, c * h - b * i, b * f - c * e), (f * g - d * i, a * i - c * g, c * d - a * f), (d * h - e * g, b * g - a * h, a * e - b * d))
+    cofactors = (
+        (e * i - f * h, c * h - b * i, b * f - c * e),
+        (f * g - d * i, a * i - c * g, c * d - a * f),
+        (d * h - e * g, b * g - a * h, a * e - b * d),
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = 1 / (a * cofactors[0][0] + b * cofactors[1][0] + c * cofactors[2][0])
         return np.stack([np.stack([x * scale for x in row], axis=-1) for row in cofactors], axis=-2)

@@ -135,9 +135,7 @@ def sequential(values: np.ndarray, colours: str = "viridis") -> Scale:
     if high - low <= 1e-6 * abs(high):
         return Scale(colours, low - max(0.05 * abs(low), 1e-3), high + max(0.05 * abs(high), 1e-3))
     below, above = some.min() < low, some.max() > high
-    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(
-        (bool(below), bool(above)), "neither"
-    )
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((bool(below), bool(above)), "neither")
     return Scale(colours, low, high, 0, extend)
 
 
@@ -300,9 +298,7 @@ def _stokes_row(drawing: Figure, axes: Sequence[Axes], layout: Layout, stokes: n
         bar(drawing, ax, scale, f"{name} [{unit}]")
 
 
-def _geometry(
-    drawing: Figure, axes: np.ndarray, layout: Layout, angles: Mapping[str, np.ndarray], scene: Scene
-) -> None:
+def _geometry(drawing: Figure, axes: np.ndarray, layout: Layout, angles: Mapping[str, np.ndarray], scene: Scene) -> None:
     """The angles [deg] and the classes of a scene; nothing on the axes that are left."""
     for ax, (name, values) in zip(axes, angles.items(), strict=False):
         scale = sequential(values, "cividis")

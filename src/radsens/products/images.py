@@ -113,9 +113,7 @@ def band_image(campaign: Any, task: Any, scene: Scene, band: str, active: Sequen
     part, span = partition(whole, scene, b), range(realisation, realisation + 1)
     gaps = realise_band(task, campaign.instrument, scene, b, part, here, span)
     if gaps.outcome[0]:
-        raise Fault(
-            f"realisation: {realisation} failed in band {band} ({OUTCOMES[gaps.outcome[0]]}), so that it has no image"
-        )
+        raise Fault(f"realisation: {realisation} failed in band {band} ({OUTCOMES[gaps.outcome[0]]}), so that it has no image")
     gap = pixel_gaps(campaign, task, scene, b, here, realisation)
     stokes = scene.stokes[b]
     reference = np.stack([*stokes, dolp(stokes), figures.angle(stokes)])[: len(gap)]
@@ -148,9 +146,7 @@ def pixel_gaps(campaign: Any, task: Any, scene: Scene, b: int, active: Sequence[
     return out[:, :pixels].astype(float)
 
 
-def netcdf(
-    campaign: Any, source: str, realisation: int, scene: Scene, layout: Layout, images: Sequence[BandImage]
-) -> io.File:
+def netcdf(campaign: Any, source: str, realisation: int, scene: Scene, layout: Layout, images: Sequence[BandImage]) -> io.File:
     """The images of all bands as a CF file: (band, row, column), or (band, pixel) of a scene that is no image."""
     variables = coordinates(scene, layout, images, realisation)
     listed = ("row", "column") if layout.index is None else ()

@@ -32,17 +32,26 @@ def overview(campaign: Any) -> None:
     out = console()
     out.print(f"[bold]campaign {config.campaign}[/] ({campaign.id}): {campaign.instrument.title}")
     out.print(f"{len(scene.theta)} pixels, error in the {config.error_in}, {config.precision}, seed {config.seed}\n")
-    out.print(grid("scene", ("band", "I min", "I median", "I max", "DoLP min", "DoLP median", "DoLP max", "no AoLP"), _bands(scene, parts)))
+    out.print(
+        grid(
+            "scene",
+            ("band", "I min", "I median", "I max", "DoLP min", "DoLP median", "DoLP max", "no AoLP"),
+            _bands(scene, parts),
+        )
+    )
     out.print(grid("\npixels per stratum", ("stratum", *scene.bands), _strata(parts)))
-    rows = [[n, campaign.realisations(n), len(campaign.chunks(n)), f"{lost[n]:.2%}", ", ".join(campaign.members(n))] for n in campaign.names]
+    rows = [
+        [n, campaign.realisations(n), len(campaign.chunks(n)), f"{lost[n]:.2%}", ", ".join(campaign.members(n))]
+        for n in campaign.names
+    ]
     out.print(grid("\njobs", ("source", "realisations", "jobs", "expected failed", "drawn"), rows))
     jobs = sum(len(campaign.chunks(n)) for n in campaign.names)
     out.print(f"\n{jobs} realise jobs, {len(campaign.names)} gather jobs, 1 scene, 1 table; results in {campaign.root}/")
     campaign.refuse_unwritable()
     if worst := [n for n, share in lost.items() if share > MOST_LOST]:
         raise Fault(
-            f"sources.{worst[0]}: {lost[worst[0]]:.1%} of the draws would fail as unphysical or singular, at most {MOST_LOST:.0%} may; "
-            "give a smaller amplitude"
+            f"sources.{worst[0]}: {lost[worst[0]]:.1%} of the draws would fail as unphysical or singular, "
+            f"at most {MOST_LOST:.0%} may; give a smaller amplitude"
         )
 
 
@@ -50,7 +59,14 @@ def _bands(scene: Any, parts: list[Any]) -> list[list[Any]]:
     rows = []
     for b, band in enumerate(scene.bands):
         i, p = scene.stokes[b, 0], strata.dolp(scene.stokes[b])
-        rows.append([band, *map(float, np.quantile(i, (0, 0.5, 1))), *map(float, np.quantile(p, (0, 0.5, 1))), f"{1 - parts[b].aolp.mean():.1%}"])
+        rows.append(
+            [
+                band,
+                *map(float, np.quantile(i, (0, 0.5, 1))),
+                *map(float, np.quantile(p, (0, 0.5, 1))),
+                f"{1 - parts[b].aolp.mean():.1%}",
+            ]
+        )
     return rows
 
 

@@ -59,11 +59,21 @@ def show_table(campaign: Any, stratum: str) -> None:
         raise Fault(f"--stratum: {stratum!r} is not in the table; it has {', '.join(dict.fromkeys(frame['stratum']))}")
     out, chosen = console(), frame[frame["stratum"] == stratum]
     if campaign.stale:
-        out.print("[bold red]STALE:[/] the settings, the code or the instrument changed after this table was made; run snakemake again.\n")
+        out.print(
+            "[bold red]STALE:[/] the settings, the code or the instrument changed after this table was made; "
+            "run snakemake again.\n"
+        )
     heads = ("source", "band", "amplitude", *HEADS.values())
     count = int(frame["n_realisations"].max())
     out.print(grid(f"rms gap, stratum {stratum}, up to {count} realisations", heads, _pivot(chosen, "rms"), left=2))
-    out.print(grid("\nsensitivity: rms gap per unit of amplitude", heads, _pivot(chosen[chosen["sensitivity"].notna()], "sensitivity"), left=2))
+    out.print(
+        grid(
+            "\nsensitivity: rms gap per unit of amplitude",
+            heads,
+            _pivot(chosen[chosen["sensitivity"].notna()], "sensitivity"),
+            left=2,
+        )
+    )
     _control(out, folder)
     _notes(out, folder, chosen)
 

@@ -99,7 +99,17 @@ def rows_of(name: str, file: io.File) -> list[dict[str, Any]]:
                     extremes = file["min"][here, b, s, q].min(), file["max"][here, b, s, q].max()
                     values["p95_abs"] = p95_abs(file["histogram"][b, s, q], *extremes)
                 values["sensitivity"] = values["rms"] / amplitude if amplitude else np.nan
-                labels = (name, band, stratum, quantity, UNITS[quantity], amplitude, amplitude_unit, len(good), int((~good[:, b]).sum()))
+                labels = (
+                    name,
+                    band,
+                    stratum,
+                    quantity,
+                    UNITS[quantity],
+                    amplitude,
+                    amplitude_unit,
+                    len(good),
+                    int((~good[:, b]).sum()),
+                )
                 found.append({**dict(zip(LABELS, labels, strict=True)), **values})
     return found
 

@@ -38,9 +38,7 @@ def render(spec: Uniform | Grid | Analytic, instrument: Polarimeter, bands: Sequ
     Fault : a band that the instrument lacks or that comes twice, or a scene with I ≤ 0 or DoLP > 1 somewhere
     """
     if not bands or len(set(bands)) < len(bands):
-        raise Fault(
-            f"bands: name at least one band, each once; {instrument.name} has {', '.join(instrument.band_names)}"
-        )
+        raise Fault(f"bands: name at least one band, each once; {instrument.name} has {', '.join(instrument.band_names)}")
     for name in bands:
         instrument.band(name)
     scene = SCENES[spec.kind].render(spec, instrument, tuple(bands))

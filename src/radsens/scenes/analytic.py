@@ -44,9 +44,7 @@ CLASSES = ("ocean", "glint")
 class Analytic(Frozen):
     """Clear ocean with sun glint over the whole field of view."""
 
-    kind: Literal["analytic"] = Field(
-        description="closed-form clear ocean with sun glint, over the whole field of view"
-    )
+    kind: Literal["analytic"] = Field(description="closed-form clear ocean with sun glint, over the whole field of view")
     solar_zenith: float = Field(40, ge=0, le=75, description="solar zenith angle at the nadir point [deg]")
     solar_azimuth: float = Field(
         60,
@@ -64,9 +62,7 @@ class Analytic(Frozen):
     glint_angle: float = Field(
         30, ge=0, le=90, description="pixels closer than this to the specular direction are of class glint [deg]"
     )
-    step: int = Field(
-        1, ge=1, le=64, description="keep one row and one column out of this many, 1 for the full image [1]"
-    )
+    step: int = Field(1, ge=1, le=64, description="keep one row and one column out of this many, 1 for the full image [1]")
 
 
 @dataclass(frozen=True)
@@ -101,9 +97,7 @@ def render(spec: Analytic, instrument: Polarimeter, bands: tuple[str, ...]) -> S
     x, y, theta = plane.coordinates(detector)
     directions = geometry(spec, x, y)
     turn = polarisation_turn(directions, x, y)
-    stokes = np.stack(
-        [radiances(spec, instrument.band(name).rayleigh_optical_thickness, directions, turn) for name in bands]
-    )
+    stokes = np.stack([radiances(spec, instrument.band(name).rayleigh_optical_thickness, directions, turn) for name in bands])
     return Scene(
         bands=bands,
         stokes=stokes,
@@ -157,9 +151,7 @@ def polarisation_turn(directions: Geometry, x: np.ndarray, y: np.ndarray) -> tup
     return a * a - b * b, 2 * a * b
 
 
-def radiances(
-    spec: Analytic, thickness: float, directions: Geometry, turn: tuple[np.ndarray, np.ndarray]
-) -> np.ndarray:
+def radiances(spec: Analytic, thickness: float, directions: Geometry, turn: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """I, Q, U of one band in the focal-plane frame, (3, pixel) [1].
 
     Parameters
@@ -188,9 +180,7 @@ def air_light(directions: Geometry, thickness: float, depolarisation: float) -> 
     return path * (0.75 * delta * (1 + c * c) + 1 - delta), path * (0.75 * delta)
 
 
-def glint(
-    directions: Geometry, thickness: float, wind_speed: float, refractive_index: float
-) -> tuple[np.ndarray, np.ndarray]:
+def glint(directions: Geometry, thickness: float, wind_speed: float, refractive_index: float) -> tuple[np.ndarray, np.ndarray]:
     """Sun glint: radiance, and polarised radiance per sin²Θ, (pixel,) [1].
 
     πL/E₀ = π p(β) ρ(ω) exp(−τ m) / (4 μ cos⁴β), with facets of tilt β in the isotropic density

@@ -14,12 +14,15 @@ GEOMETRY = "geometry_"
 
 def write(path: str | Path, scene: Scene, attributes: dict[str, Any]) -> None:
     """Write a scene with the given global attributes."""
+
     def pixel(values, unit, meaning):
         return io.Variable(("pixel",), values, {"units": unit, "long_name": meaning})
 
     variables = {
         "band": io.Variable(("band",), np.array(scene.bands, dtype=object), {"long_name": "spectral band"}),
-        "stokes_component": io.Variable(("stokes_component",), np.array(STOKES_AXIS, dtype=object), {"long_name": "Stokes component"}),
+        "stokes_component": io.Variable(
+            ("stokes_component",), np.array(STOKES_AXIS, dtype=object), {"long_name": "Stokes component"}
+        ),
         "stokes": io.Variable(
             ("band", "stokes_component", "pixel"),
             scene.stokes,

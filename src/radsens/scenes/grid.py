@@ -45,12 +45,8 @@ class DolpRange(Range):
 class AolpRange(Range):
     """Values of the angle of polarisation."""
 
-    start: float = Field(
-        ge=-180, le=180, description="first angle of polarisation, from +x towards +y of the focal plane [deg]"
-    )
-    stop: float = Field(
-        ge=-180, le=180, description="last angle of polarisation, from +x towards +y of the focal plane [deg]"
-    )
+    start: float = Field(ge=-180, le=180, description="first angle of polarisation, from +x towards +y of the focal plane [deg]")
+    stop: float = Field(ge=-180, le=180, description="last angle of polarisation, from +x towards +y of the focal plane [deg]")
 
 
 class Grid(Frozen):

@@ -16,18 +16,14 @@ class Uniform(Frozen):
     kind: Literal["uniform"] = Field(description="one Stokes vector everywhere")
     i: float = Field(gt=0, le=100, description="normalised radiance πL/E₀ of every pixel [1]")
     dolp: float = Field(ge=0, le=1, description="degree of linear polarisation of every pixel [1]")
-    aolp: float = Field(
-        ge=-180, le=180, description="angle of polarisation from +x towards +y of the focal plane [deg]"
-    )
+    aolp: float = Field(ge=-180, le=180, description="angle of polarisation from +x towards +y of the focal plane [deg]")
     pixels: int = Field(ge=1, description="number of detector elements, spread evenly over the focal plane [1]")
 
 
 def render(spec: Uniform, instrument: Polarimeter, bands: tuple[str, ...]) -> Scene:
     """Uniform scene, the same in all `bands`."""
     one = np.ones(1)
-    return patches(
-        instrument.focal_plane, bands, spec.kind, (spec.i * one, spec.dolp * one, spec.aolp * one), spec.pixels
-    )
+    return patches(instrument.focal_plane, bands, spec.kind, (spec.i * one, spec.dolp * one, spec.aolp * one), spec.pixels)
 
 
 def patches(

@@ -17,7 +17,12 @@ from radsens.sources._source import ErrorSource, correlation
 class Amplitudes(Base):
     """Knobs of the equalisation noise."""
 
-    sigma: float = Field(ge=0, le=0.1, description="1-sigma relative error on the coefficient of one detector pixel [1]", examples=[0.001])
+    sigma: float = Field(
+        ge=0,
+        le=0.1,
+        description="1-sigma relative error on the coefficient of one detector pixel [1]",
+        examples=[0.001],
+    )
     correlation: float = correlation("inside the triplet, on one pixel")
 
 

@@ -20,11 +20,17 @@ class Amplitudes(Base):
     """Knobs of the extinction error: either `sigma` or `assume_ideal`."""
 
     sigma: float | None = Field(
-        None, ge=0, le=3, description="1-sigma error on ln of 1/extinction ratio; 0.25 = known to 25 % [1]", examples=[0.25]
+        None,
+        ge=0,
+        le=3,
+        description="1-sigma error on ln of 1/extinction ratio; 0.25 = known to 25 % [1]",
+        examples=[0.25],
     )
     correlation: float = correlation("of the extinctions inside the triplet")
     distribution: Distribution = DISTRIBUTION
-    assume_ideal: bool = Field(False, description="the processing believes perfect polarisers, the instrument is nominal")
+    assume_ideal: bool = Field(
+        False, description="the processing believes perfect polarisers, the instrument is nominal"
+    )
 
     @model_validator(mode="after")
     def either_an_error_or_an_assumption(self) -> Self:

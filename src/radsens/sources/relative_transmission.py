@@ -20,15 +20,23 @@ DRAWN = {"free": np.array([1.0, 1.0, 1.0]), "middle": np.array([1.0, 0.0, 1.0])}
 class Amplitudes(Base):
     """Knobs of the transmission error."""
 
-    sigma: float = Field(ge=0, le=0.3, description="1-sigma relative error on the transmission of one polariser [1]", examples=[0.002])
+    sigma: float = Field(
+        ge=0, le=0.3, description="1-sigma relative error on the transmission of one polariser [1]", examples=[0.002]
+    )
     correlation: float = correlation("of the transmissions inside the triplet")
     distribution: Distribution = DISTRIBUTION
-    normalisation: Literal["free", "middle"] = Field("free", description="free: three are drawn; middle: polariser 2 is not drawn")
+    normalisation: Literal["free", "middle"] = Field(
+        "free", description="free: three are drawn; middle: polariser 2 is not drawn"
+    )
 
 
 def modify(irm, amplitudes, z):
     """Change the transmissions; z: one draw per polariser and a common one."""
-    t = amplitudes.sigma * correlated(z, amplitudes.correlation, amplitudes.distribution) * DRAWN[amplitudes.normalisation]
+    t = (
+        amplitudes.sigma
+        * correlated(z, amplitudes.correlation, amplitudes.distribution)
+        * DRAWN[amplitudes.normalisation]
+    )
     return replace(irm, relative_transmission=irm.relative_transmission * (1 + t))
 
 
