@@ -20,8 +20,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        campaign.tables,
-        ancient(campaign.all_chunks),
+        campaign.files,
 
 
 include: "workflow/rules/scene.smk"

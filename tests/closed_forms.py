@@ -50,9 +50,7 @@ PER_POLARISER = {"orientation": orientation, "transmission": transmission, "effi
 
 def diattenuation(p, chi, phi):
     """δε of the optics, along the azimuth φ [rad], for P > 0."""
-    return np.array(
-        [p * np.cos(2 * (phi - chi)), (1 - p**2) * np.cos(2 * (phi - chi)), np.sin(2 * (phi - chi)) / (2 * p)]
-    )
+    return np.array([p * np.cos(2 * (phi - chi)), (1 - p**2) * np.cos(2 * (phi - chi)), np.sin(2 * (phi - chi)) / (2 * p)])
 
 
 def quadratic(p, chi, x):
@@ -79,9 +77,7 @@ def common_offset(p, x):
 def rms_orientation(p, chi):
     """σ in rad."""
     k = np.cos(6 * chi)
-    return np.array(
-        [np.sqrt(2 / 3) * p, np.sqrt(2 / 3) * p * np.sqrt(1 + p**2 + 2 * p * k), np.full_like(k, np.sqrt(1 / 2))]
-    )
+    return np.array([np.sqrt(2 / 3) * p, np.sqrt(2 / 3) * p * np.sqrt(1 + p**2 + 2 * p * k), np.full_like(k, np.sqrt(1 / 2))])
 
 
 def rms_transmission(p, chi):
@@ -141,9 +137,7 @@ def additive_noise(p, chi):
 def shot_noise(p, chi):
     """Variance proportional to the signal."""
     k = np.cos(6 * chi)
-    return np.array(
-        [np.full_like(k, np.sqrt(1 / 3)), np.sqrt((2 - p**2 + p * k) / 3), np.sqrt((2 - p * k) / 3) / (2 * p)]
-    )
+    return np.array([np.full_like(k, np.sqrt(1 / 3)), np.sqrt((2 - p**2 + p * k) / 3), np.sqrt((2 - p * k) / 3) / (2 * p)])
 
 
 def additive_noise_of_stokes():

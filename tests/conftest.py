@@ -4,9 +4,10 @@ import os
 
 import pytest
 from hypothesis import settings
-
-from radsens.instrument import Polarimeter, load
 from tests import workflow_tools
+
+from radsens.cli import app, run
+from radsens.instrument import Polarimeter, load
 
 # A kernel is compiled at its first call, which takes seconds: no deadline can be set on one example.
 settings.register_profile("radsens", deadline=None)
@@ -52,3 +53,26 @@ def editable(finished, tmp_path) -> workflow_tools.Desk:
     found = finished.copy(tmp_path / "a desk")
     found.source = workflow_tools.copy_package(tmp_path / "src", finished.source / "radsens")
     return found
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def refused(here, capsys):
+    """Run `radsens` on bad input; the sentence that it says."""
+
+    def refuse(*words):
+        before = {p: p.is_file() and p.read_bytes() for p in here.rglob("*")}
+        code = run(lambda: app([*map(str, words)]))
+        said = capsys.readouterr()
+        assert code == 2, said.err
+        assert {p: p.is_file() and p.read_bytes() for p in here.rglob("*")} == before
+        assert not said.out or words[0] == "check"
+        return workflow_tools.one_sentence(said.err).removeprefix("radsens: ")
+
+    return refuse

@@ -53,9 +53,7 @@ def derivative(irm, wrong, scene, direction, count, **further):
 def assert_close(found, expected, p, chi, direction, tolerance=TOLERANCE):
     """All five quantities; found (..., quantity, pixel) and expected (ΔI/I, ΔDoLP, Δχ) in front."""
     sign = 1 if direction == "instrument" else -1
-    np.testing.assert_allclose(
-        found[..., [I, DOLP, AOLP], :], sign * np.moveaxis(expected, 0, -2), atol=tolerance, rtol=0
-    )
+    np.testing.assert_allclose(found[..., [I, DOLP, AOLP], :], sign * np.moveaxis(expected, 0, -2), atol=tolerance, rtol=0)
     stokes = sign * np.moveaxis(closed_forms.stokes_gaps(p, chi, expected), 0, -2)
     np.testing.assert_allclose(found[..., [Q, U], :], stokes, atol=tolerance, rtol=0)
 
@@ -199,9 +197,7 @@ def test_believing_a_common_efficiency_that_is_wrong_scales_the_polarisation(ide
     instrument = with_extinction(ideal, 20.0)
     irm, eta = nominal(instrument, "P1"), closed_forms.efficiency_of(20.0)
     wrong = eta + KNOWN[:, None] * np.ones(3)
-    found, outcome = gaps(
-        irm, replace(irm, extinction=(1 - wrong) / (1 + wrong)), states(instrument, 0.2, P, CHI), count=3
-    )
+    found, outcome = gaps(irm, replace(irm, extinction=(1 - wrong) / (1 + wrong)), states(instrument, 0.2, P, CHI), count=3)
     expected = closed_forms.knowledge_of_efficiency(P, KNOWN[:, None], eta)
     np.testing.assert_allclose(found[:, DOLP], expected, atol=ROUNDING)
     assert not outcome.any()
@@ -218,9 +214,7 @@ def test_believing_a_common_transmission_that_is_wrong_is_a_gain(ideal):
 
 def test_believing_a_common_orientation_that_is_wrong_turns_the_polarisation_with_it(ideal):
     irm = nominal(ideal, "P1")
-    found, _ = gaps(
-        irm, replace(irm, orientation=irm.orientation + KNOWN[:, None]), states(ideal, 0.2, P, CHI), count=3
-    )
+    found, _ = gaps(irm, replace(irm, orientation=irm.orientation + KNOWN[:, None]), states(ideal, 0.2, P, CHI), count=3)
     np.testing.assert_allclose(found[:, AOLP], np.degrees(KNOWN[:, None] * np.ones_like(P)), atol=TURN_ROUNDING)
     assert np.abs(found[:, [I, DOLP]]).max() <= ROUNDING
 
@@ -234,6 +228,4 @@ def test_the_two_directions_differ_at_second_order_only(ideal):
         wrong = replace(irm, orientation=irm.orientation + size * np.array([1.0, -0.4, 0.7]))
         sums.append(gaps(wrong, irm, scene)[0] + gaps(irm, wrong, scene)[0])
     assert np.abs(sums[0][0, [I, DOLP]]).max() > 1e-7
-    np.testing.assert_allclose(
-        sums[1][0, [I, DOLP]], sums[0][0, [I, DOLP]] / 100, atol=0.01 * np.abs(sums[0]).max() / 100
-    )
+    np.testing.assert_allclose(sums[1][0, [I, DOLP]], sums[0][0, [I, DOLP]] / 100, atol=0.01 * np.abs(sums[0]).max() / 100)

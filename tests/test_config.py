@@ -1,67 +1,25 @@
 """Bad input: one sentence that says where, what is allowed and what came; exit code 2, no traceback, nothing written."""
 
-import copy
-import json
 import os
 from pathlib import Path
 
 import pytest
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
-from netCDF4 import Dataset
+from tests.workflow_tools import ABSENT, TINY, changed
 
-from radsens import config, io
+from radsens import config
 from radsens.cli import app, run
 from radsens.scenes import SCENES
 from radsens.schema import Fault
 from radsens.sources import SOURCES
-from tests.workflow_tools import CHECKOUT, PACKAGE, TINY, lay, one_sentence
 
-ABSENT = object()
 GRID = {
     "kind": "grid",
     "i": {"start": 0.1, "stop": 0.2, "steps": 2},
     "dolp": {"start": 0, "stop": 0.9, "steps": 3},
     "aolp": {"start": 0, "stop": 50, "steps": 2},
 }
-
-
-def changed(**knobs):
-    """The tiny campaign with other values; a knob is named by its path, with __ for the dot."""
-    tree = copy.deepcopy(TINY)
-    for path, value in knobs.items():
-        *steps, last = path.split("__")
-        node = tree
-        for step in steps:
-            node = node[step]
-        if value is ABSENT:
-            del node[last]
-        else:
-            node[last] = value
-    return tree
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty working directory."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def refused(here, capsys):
-    """Run `radsens` on bad input; the sentence that it says."""
-
-    def refuse(*words):
-        before = {p: p.is_file() and p.read_bytes() for p in here.rglob("*")}
-        code = run(lambda: app([*map(str, words)]))
-        said = capsys.readouterr()
-        assert code == 2, said.err
-        assert {p: p.is_file() and p.read_bytes() for p in here.rglob("*")} == before
-        assert not said.out or words[0] == "check"
-        return one_sentence(said.err).removeprefix("radsens: ")
-
-    return refuse
 
 
 NAME = "must be letters, digits, _ and - alone, not beginning with -"
@@ -81,7 +39,7 @@ BAD_KNOBS = [
     ),
     (changed(sources__stray_light={"sigma": 1}), "sources.stray_light: unknown key; allowed are polariser_orientation, "),
     # a misspelt key is told before the one that it leaves missing
-    (changed(realisations=ABSENT, realisation=5), "realisation: unknown key, got 5; allowed are "),
+    (changed(realisations=ABSENT, realisation=5), "realisation: unknown key, got 5; allowed are campaign, "),
     (changed(realisations=ABSENT), "realisations: must be given"),
     # out of range
     (changed(realisations=0), "realisations: must be ≥ 1, got 0"),
@@ -170,7 +128,7 @@ BAD_KNOBS = [
             scene={**GRID, "dolp": {"start": 0.01, "stop": 0.99, "steps": 36}, "aolp": {"start": 2.5, "stop": 57.5, "steps": 12}},
             strata={"dolp": [k / 36 for k in range(37)], "aolp": 12},
         ),
-        "strata: 432 cells in band 490P, at most 400 are allowed; give fewer fields or classes",
+        "strata: 432 cells in band 490P, at most 400 are allowed; give fewer classes",
     ),
 ]
 
@@ -179,3 +137,94 @@ BAD_KNOBS = [
 def test_a_bad_knob_is_told_in_one_sentence(here, refused, tree, said):
     Path("bad.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
     assert refused("check", "bad.yaml").startswith(said)
+
+
+def _beyond():
+    """Each bound of each number of the sources and scenes: knob's path, the campaign that breaks it, what is said."""
+    for name, source in SOURCES.items():
+        for knob, field in source.Amplitudes.model_fields.items():
+            valid = {"polariser_extinction": {"sigma": 0.1}, "radiometric_noise": {"snr": 100}}.get(name, {"sigma": 0.1})
+            for wrong, said in _broken(field):
+                yield f"sources.{name}.{knob}", changed(sources={name: {**valid, knob: wrong}}, combined={}), said
+    for kind, module in SCENES.items():
+        spec = next(s for s in vars(module).values() if kind in str(getattr(s, "model_fields", {}).get("kind")))
+        valid = {"uniform": TINY["scene"], "grid": GRID}.get(kind, {"kind": kind})
+        for knob, field in spec.model_fields.items():
+            for wrong, said in _broken(field):
+                yield f"scene.{knob}", changed(scene={**valid, knob: wrong}), said
+
+
+def _broken(field):
+    """Values just outside the bounds of a field, and what is said of them."""
+    signs = {Ge: ("ge", "≥", -1, 1), Gt: ("gt", ">", 0, 1), Le: ("le", "≤", 1, 1), Lt: ("lt", "<", 0, 1)}
+    for bound in field.metadata:
+        if type(bound) in signs:
+            name, sign, step, _ = signs[type(bound)]
+            limit = getattr(bound, name)
+            yield limit + step, f"must be {sign} {limit}"
+    if any(type(bound) in signs for bound in field.metadata):
+        yield float("nan"), "must be a"
+        yield "x", "must be a"
+
+
+BEYOND = list(_beyond())
+
+
+@pytest.mark.parametrize(("knob", "tree", "said"), BEYOND, ids=[f"{knob} {said}" for knob, _, said in BEYOND])
+def test_a_number_out_of_its_range_is_told_with_the_bound(knob, tree, said):
+    with pytest.raises(Fault) as fault:
+        config.parse(tree)
+    assert str(fault.value).startswith(f"{knob}: {said}")
+
+
+def test_each_source_has_a_bounded_amplitude():
+    assert {knob for knob, *_ in BEYOND} >= {f"sources.{name}.{source.Amplitudes.size()}" for name, source in SOURCES.items()}
+
+
+BAD_FILES = {
+    "empty": ("", "campaign: give a campaign's YAML"),
+    "a list": ("- 490P\n", "campaign: give a campaign's YAML"),
+    "words": ("hello\n", "campaign: give a campaign's YAML"),
+    "not closed": ("bands: [490P\n", "bad.yaml: not valid YAML: while parsing a flow sequence"),
+    "a key twice": (yaml.safe_dump(TINY) + "seed: 1\n", "bad.yaml: not valid YAML: the key 'seed' is given twice, line "),
+    "a nested key twice": (
+        "sources: {non_linearity: {sigma: 1, sigma: 2}}\n",
+        "bad.yaml: not valid YAML: the key 'sigma' is given twice",
+    ),
+    "a list as key": ("{[1, 2]: 3}\n", "bad.yaml: not valid YAML: while constructing a mapping"),
+    "an object": (
+        "!!python/object/apply:os.system ['touch pwned']\n",
+        "bad.yaml: not valid YAML: could not determine a constructor",
+    ),
+    "very deep": ("[" * 5000, "bad.yaml: not valid YAML: "),
+    "binary": (b"\x89HDF\r\n\xff\x00", "bad.yaml: not valid YAML: "),
+    "latin 1": ("campaign: é\n".encode("latin1"), "bad.yaml: not valid YAML: "),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), BAD_FILES.values(), ids=BAD_FILES)
+def test_a_file_that_is_no_campaign_is_told_in_one_sentence(here, refused, content, said):
+    Path("bad.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert refused("check", "bad.yaml").startswith(said)
+
+
+def test_a_campaign_that_cannot_be_read_is_told_in_one_sentence(here, refused):
+    assert refused("check", "none.yaml").startswith(
+        "none.yaml: cannot be read (No such file or directory); give a campaign's YAML"
+    )
+    Path("folder.yaml").mkdir()
+    assert refused("check", "folder.yaml").startswith("folder.yaml: cannot be read (Is a directory); give a campaign's YAML")
+
+
+def test_a_number_in_scientific_notation_is_a_number():
+    """YAML 1.1 reads 1e-3 as text."""
+    assert config.parse(changed(sources__non_linearity__sigma="1e-3")).amplitudes["non_linearity"].sigma == 1e-3
+
+
+def test_a_good_campaign_is_described_and_nothing_is_written(here, capsys):
+    Path("good.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    assert run(lambda: app(["check", "good.yaml"])) == 0
+    said = capsys.readouterr()
+    assert "200 pixels" in said.out
+    assert not said.err
+    assert os.listdir(here) == ["good.yaml"]

@@ -64,9 +64,7 @@ DIRECT = [s for s in EVERY if example(s).amplitude == getattr(example(s), s.Ampl
 
 @pytest.fixture(scope="module")
 def scene(parasol):
-    return states(
-        parasol, *lattice([0.1, 0.3], [0.2, 0.6], np.radians([-50.0, 0.0, 20.0, 70.0])), bands=("490P", "443NP")
-    )
+    return states(parasol, *lattice([0.1, 0.3], [0.2, 0.6], np.radians([-50.0, 0.0, 20.0, 70.0])), bands=("490P", "443NP"))
 
 
 # --- no error, small errors -------------------------------------------------------------------------------------------

@@ -149,9 +149,7 @@ RESPONSE = [(QUADRATIC, 0.3, 0.80, 1.09), (QUADRATIC, 0.8, 0.28, 1.07), (CUBIC, 
 
 
 @pytest.mark.parametrize(("order", "p", "lowest", "highest"), RESPONSE)
-def test_a_response_off_by_one_percent_changes_the_polarisation_according_to_its_angle(
-    ideal, order, p, lowest, highest
-):
+def test_a_response_off_by_one_percent_changes_the_polarisation_according_to_its_angle(ideal, order, p, lowest, highest):
     irm = nominal(ideal, "P1")
     wrong = replace(irm, non_linearity=0.01, non_linearity_order=order)
     found, _ = gaps(wrong, irm, states(ideal, 1.0, p, ANGLES))
@@ -181,9 +179,7 @@ def test_a_bent_response_polarises_unpolarised_light_only_if_the_samples_differ(
 # --- fact 7: correlation of the equalisation --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("rho", "sigma_q", "sigma_i"), [(0.0, 8.2e-4, 5.8e-4), (0.9, 2.6e-4, 9.7e-4), (0.99, 8e-5, 1.0e-3)]
-)
+@pytest.mark.parametrize(("rho", "sigma_q", "sigma_i"), [(0.0, 8.2e-4, 5.8e-4), (0.9, 2.6e-4, 9.7e-4), (0.99, 8e-5, 1.0e-3)])
 def test_equalisation_noise_common_to_the_triplet_makes_no_polarisation(ideal, rho, sigma_q, sigma_i):
     """Rounded to two figures in the note; 60 000 pixels know a standard deviation to 1.2 % at four sigma."""
     scene = states(ideal, 0.2, np.zeros(1), 0.0, pixels=60_000, bands=("P1",))

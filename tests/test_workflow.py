@@ -6,9 +6,9 @@ import shutil
 
 import numpy as np
 import pytest
+from tests.workflow_tools import BOTH, CONTROL, EVERYTHING, LINEARITY, NAME, ORIENTATION, SAID, SPANS, TINY, Run
 
 from radsens import io
-from tests.workflow_tools import BOTH, CONTROL, EVERYTHING, LINEARITY, NAME, ORIENTATION, SAID, SPANS, TINY, Run
 
 pytestmark = pytest.mark.workflow
 
@@ -38,9 +38,7 @@ def test_the_control_row_of_a_campaign_is_rounding(finished):
     lines = [line.split(",") for line in (finished.results / "control.csv").read_text(encoding="utf-8").splitlines()]
     head, found = lines[0], lines[1:]
     assert head == ["band", "quantity", "unit", "max_abs_gap"]
-    assert [(band, q) for band, q, *_ in found] == [("490P", q) for q in ("I", "Q", "U", "dolp", "aolp")] + [
-        ("565NP", "I")
-    ]
+    assert [(band, q) for band, q, *_ in found] == [("490P", q) for q in ("I", "Q", "U", "dolp", "aolp")] + [("565NP", "I")]
     for _, _, unit, gap in found:
         assert float(gap) <= CONTROL_ROUNDING[unit]
 
@@ -169,14 +167,19 @@ def test_a_deleted_control_is_recomputed_alone(desk):
     assert desk.plan().spans == {(CONTROL, "000000-000000"): 1}
 
 
-def test_a_deleted_scene_is_missed_by_new_chunks_alone(desk):
+def test_a_deleted_scene_is_made_again_and_no_chunk_that_stands(desk):
     (scene,) = (desk.results / "scene").iterdir()
     scene.unlink()
-    assert desk.plan().nothing
+    assert desk.plan().rules == {"scene": 1}
     desk.chunk(BOTH).unlink()
     done = desk.run()
     assert done.spans == {(BOTH, SPANS[0]): 1}
     assert done.rules["scene"] == 1
+
+
+def test_deleted_rows_are_gathered_again_alone(desk):
+    shutil.rmtree(desk.results / "gaps" / BOTH)
+    assert desk.plan().rules == {"gather": 1, "table": 1}
 
 
 @pytest.mark.parametrize("name", ["sensitivity.csv", "control.csv", "strata.csv", "campaign.json"])
@@ -258,9 +261,7 @@ def test_a_table_whose_mark_is_lost_is_not_taken_for_fresh(desk):
 def test_spans_of_another_length_give_the_same_table_to_the_byte(finished, fresh):
     fresh.write(span=6)
     done = fresh.run()
-    assert done.spans == {(n, "000000-000004"): 1 for n in (ORIENTATION, LINEARITY, BOTH)} | {
-        (CONTROL, "000000-000000"): 1
-    }
+    assert done.spans == {(n, "000000-000004"): 1 for n in (ORIENTATION, LINEARITY, BOTH)} | {(CONTROL, "000000-000000"): 1}
     assert fresh.table == finished.table
     assert fresh.summary["id"] == finished.summary["id"]
     for gaps in (finished.results / "gaps").glob("*/*.nc"):
@@ -271,9 +272,7 @@ def test_spans_of_another_length_give_the_same_table_to_the_byte(finished, fresh
 def test_each_command_that_snakemake_prints_gives_the_same_file_when_pasted_into_a_shell(finished, fresh):
     planned = fresh.plan("--printshellcmds", "--quiet", "host")
     commands = [
-        line.removeprefix("Shell command: ")
-        for line in planned.text.splitlines()
-        if line.startswith("Shell command: radsens")
+        line.removeprefix("Shell command: ") for line in planned.text.splitlines() if line.startswith("Shell command: radsens")
     ]
     order = ["scene", "realise control", "realise", "gather", "table"]
     commands.sort(key=lambda line: max(k for k, word in enumerate(order) if f".log {word} " in line))

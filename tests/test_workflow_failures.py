@@ -1,5 +1,7 @@
 """The contract of failure with the real Snakemake: what fails leaves nothing half done, says why, and is done again alone."""
 
+import base64
+import json
 import os
 import shutil
 import signal
@@ -7,9 +9,9 @@ import subprocess
 import time
 
 import pytest
+from tests.workflow_tools import BOTH, CONTROL, LINEARITY, ORIENTATION, SPANS, TIMEOUT, TINY, one_sentence
 
 from radsens import io
-from tests.workflow_tools import BOTH, CONTROL, LINEARITY, ORIENTATION, SPANS, TIMEOUT, TINY, one_sentence
 
 pytestmark = pytest.mark.workflow
 
@@ -170,20 +172,39 @@ def test_a_second_master_ends_with_the_lock_and_the_first_loses_nothing(desk, tm
     assert desk.plan().nothing
 
 
-def test_a_killed_master_and_its_job_are_resumed_where_they_were(desk, tmp_path):
+@pytest.mark.parametrize("kill", [os.kill, os.killpg], ids=["master", "master and job"])
+def test_a_killed_master_is_resumed_where_it_was(desk, tmp_path, kill):
+    """Alone, it leaves a job that ends its chunk without being seen; Snakemake does that chunk again, and all the rest."""
     table = desk.table
     forget(desk, BOTH)
     for span in SPANS:
         desk.chunk(BOTH, span).unlink()
     master = _start(desk, tmp_path / "said.txt")
-    os.killpg(master.pid, signal.SIGKILL)
+    finished = [path.stem for path in (desk.results / "chunks" / BOTH).glob("*/*.nc")]
+    kill(master.pid, signal.SIGKILL)
     master.wait(TIMEOUT)
-    (finished,) = (desk.results / "chunks" / BOTH).glob("*/*.nc")
     assert LOCKED in desk.snakemake().text
     assert desk.snakemake("--unlock").code == 0
+    time.sleep(1)
     done = desk.run()
-    assert done.spans == {(BOTH, span): 1 for span in SPANS if span != finished.stem}
+    assert done.spans == {(BOTH, span): 1 for span in SPANS if span not in finished}
     assert desk.table == table
+
+
+@pytest.mark.parametrize("what", ["scene/*.nc", "chunks/control/*/*.nc", f"chunks/{BOTH}/*/{SPANS[0]}.nc", f"gaps/{BOTH}/*.nc"])
+def test_what_an_unseen_job_ended_hides_nothing_that_is_missing(desk, what):
+    """Such a file stands, but Snakemake takes it for half done: it is made again, and what else is missing is made too."""
+    desk.chunk(LINEARITY, SPANS[2]).unlink()
+    forget(desk)
+    (file,) = desk.results.glob(what)
+    name = base64.b64encode(str(file.relative_to(desk.root)).encode()).decode()
+    marks = desk.root / ".snakemake" / "incomplete"
+    marks.mkdir(exist_ok=True)
+    (marks / name).write_text(json.dumps({"external_jobid": None}))
+    planned = desk.plan()
+    assert f"output: {file.relative_to(desk.root)}" in planned.text, "Snakemake takes the file for half done"
+    assert planned.spans[LINEARITY, SPANS[2]] == 1
+    assert planned.rules["table"] == 1
 
 
 @pytest.mark.parametrize("verb", ["scene", "realise", "gather", "table"])
@@ -228,9 +249,7 @@ def test_results_that_are_no_folder_are_refused_before_anything_runs(fresh, word
     assert "results cannot be written there" in one_sentence(check.err)
 
 
-@pytest.mark.skipif(
-    os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write everywhere without setpriv"
-)
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write everywhere without setpriv")
 def test_results_without_the_right_to_write_are_refused_before_anything_runs(fresh):
     results = fresh.root / "results"
     results.mkdir()

@@ -3,6 +3,7 @@
 The package is a private copy, put first on PYTHONPATH: a test may edit it, and nobody else's edit changes a key.
 """
 
+import copy
 import fcntl
 import json
 import os
@@ -39,11 +40,10 @@ TINY = {
     "sources": {"polariser_orientation": {"sigma": 0.1}, "non_linearity": {"sigma": 0.01}},
     "combined": {"both": ["polariser_orientation", "non_linearity"]},
 }
+ABSENT = object()
 ORIENTATION, LINEARITY, BOTH, CONTROL = "polariser_orientation", "non_linearity", "both", "control"
 SPANS = ("000000-000001", "000002-000003", "000004-000004")
-EVERYTHING = Counter(
-    {(CONTROL, "000000-000000"): 1, **{(n, s): 1 for n in (ORIENTATION, LINEARITY, BOTH) for s in SPANS}}
-)
+EVERYTHING = Counter({(CONTROL, "000000-000000"): 1, **{(n, s): 1 for n in (ORIENTATION, LINEARITY, BOTH) for s in SPANS}})
 
 JOB = re.compile(r"^(?:local)?rule (\w+):\n((?:    .*\n)+)", re.MULTILINE)
 SPAN_JOB = re.compile(r"source=(\w+), key=\w+, span=(\d+-\d+)")
@@ -77,9 +77,7 @@ class Run:
     @property
     def spans(self):
         """How often each (source, span) was realised."""
-        return Counter(
-            match for name, body in JOB.findall(self.text) if name == "realise" for match in SPAN_JOB.findall(body)
-        )
+        return Counter(match for name, body in JOB.findall(self.text) if name == "realise" for match in SPAN_JOB.findall(body))
 
     @property
     def sources(self):
@@ -132,9 +130,7 @@ class Desk:
 
     def snakemake(self, *words, config="tiny.yaml", profile="test", **how):
         """Run the workflow, on two cores at most."""
-        return self.command(
-            "snakemake", "--profile", f"profiles/{profile}", "--configfile", config, "--cores", 2, *words, **how
-        )
+        return self.command("snakemake", "--profile", f"profiles/{profile}", "--configfile", config, "--cores", 2, *words, **how)
 
     def plan(self, *words, **how):
         """What the workflow would run now."""
@@ -149,9 +145,7 @@ class Desk:
     def write(self, tree=None, name="tiny.yaml", **changes):
         """Write the campaign's YAML: the tiny campaign with other values of its first-level knobs."""
         path = self.root / name
-        path.write_text(
-            yaml.safe_dump({**(TINY if tree is None else tree), **changes}, sort_keys=False), encoding="utf-8"
-        )
+        path.write_text(yaml.safe_dump({**(TINY if tree is None else tree), **changes}, sort_keys=False), encoding="utf-8")
         return path
 
     def amplitude(self, **sigmas):
@@ -192,6 +186,21 @@ class Desk:
         path = self.source / "radsens" / file
         path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
         return path
+
+
+def changed(**knobs):
+    """The tiny campaign with other values; a knob is named by its path, with __ for the dot."""
+    tree = copy.deepcopy(TINY)
+    for path, value in knobs.items():
+        *steps, last = path.split("__")
+        node = tree
+        for step in steps:
+            node = node[step]
+        if value is ABSENT:
+            del node[last]
+        else:
+            node[last] = value
+    return tree
 
 
 def lay(root, source, cache):

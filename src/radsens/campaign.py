@@ -178,6 +178,15 @@ class Campaign:
         return [self.table, self.summary, *(str(self.root / name) for name in ("control.csv", "strata.csv")), self.mark]
 
     @property
+    def files(self) -> list[str]:
+        """Paths of all that the workflow makes.
+
+        Each is asked for by name: Snakemake looks for what is missing behind a file that it makes again only if nothing
+        between the two is `ancient`, else it ends well with tables that are not there.
+        """
+        return [self.scene, *self.all_chunks, *self.all_gaps, *self.tables]
+
+    @property
     def mark(self) -> str:
         """Path of the empty file, named by the campaign's id, that says whose tables stand: only the last written have one."""
         return str(self.root / ".tables" / self.id)

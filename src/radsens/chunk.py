@@ -178,10 +178,10 @@ def spans(realisations: int, span: int) -> list[range]:
 
 
 def _checked(path: Path, key: str, span: range) -> io.File:
-    """A chunk that is what it should be; another one is set aside, so that the next run computes it again."""
+    """A chunk that is what it should be; a damaged one is set aside, so that the next run computes it again."""
     file = io.read_made(path)
     if file.attributes.get("key") != key:
-        raise io.set_aside(path, f"holds the key {file.attributes.get('key')}, not {key} of its folder")
+        raise Fault(f"{path}: holds the key {file.attributes.get('key')}, not {key} of its folder; take it away, and the next run makes it")
     if "realisation" not in file.variables or list(file["realisation"]) != list(span):
         raise io.set_aside(path, "holds other realisations than its name says")
     return file
@@ -199,11 +199,11 @@ def gather(folder: Path, realisations: int, span: int) -> io.File:
     chunks, faults = [], []
     for cut in cuts:
         try:
-            chunks.append(_checked(folder / f"{span_name(cut)}.nc", folder.name, cut))
+            chunks.append(_checked(folder / f"{span_name(cut)}.nc", folder.absolute().name, cut))
         except Fault as fault:
             faults.append(str(fault))
     if faults:
-        raise Fault(faults[0] + (f" (and {len(faults) - 1} more chunks are missing or damaged)" if faults[1:] else ""))
+        raise Fault(faults[0] + (f" (and {len(faults) - 1} more)" if faults[1:] else ""))
     for part in folder.glob(".*.part"):
         part.unlink(missing_ok=True)  # of a job that was killed while it wrote; its chunk stands by now
     first = chunks[0]

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal, Self
 from zlib import crc32
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError, create_model, model_validator
+from pydantic import AfterValidator, Field, create_model, model_validator
 
 from radsens import instrument as instruments
 from radsens.gaps.strata import Strata
 from radsens.realise import Measurement
 from radsens.scenes import SceneSpec
-from radsens.schema import Fault, Frozen, Name, complaint, sentence
+from radsens.schema import Fault, Frozen, Name, validated
 from radsens.sources import SOURCES
 
 CONTROL = "control"
@@ -119,10 +119,10 @@ class _OneKeyEach(yaml.SafeLoader):
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict:
         seen = set()
-        for key, _ in node.value:
-            if key.value in seen and isinstance(key, yaml.ScalarNode):
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
                 raise yaml.YAMLError(f"the key {key.value!r} is given twice, line {key.start_mark.line + 1}")
-            seen |= {key.value} if isinstance(key, yaml.ScalarNode) else set()
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -135,25 +135,7 @@ def parse(tree: Any) -> Config:
     """
     if not isinstance(tree, dict) or not tree:
         raise Fault("campaign: give a campaign's YAML, as --configfile config/test.yaml; it must be a mapping of knobs")
-    try:
-        return Config.model_validate(tree)
-    except ValidationError as error:
-        raise Fault(sentence(error, tree) + _allowed(complaint(error))) from error
-
-
-def _allowed(complaint: Any) -> str:
-    """The keys that would have been allowed, where one was not."""
-    if complaint["type"] != "extra_forbidden":
-        return ""
-    model: Any = Config
-    for step in complaint["loc"][:-1]:
-        fields = getattr(model, "model_fields", {})
-        if step in fields:
-            model = fields[step].annotation
-        options = [m for m in (model, *getattr(model, "__args__", ())) if hasattr(m, "model_fields")]
-        kinds = [m for m in options if "kind" in m.model_fields and m.model_fields["kind"].annotation.__args__[0] == step]
-        model = (kinds or options or [model])[0]
-    return f"; allowed are {', '.join(getattr(model, 'model_fields', {}))}"
+    return validated(Config, tree)
 
 
 def tree_of(path: str | Path) -> Any:

@@ -118,13 +118,17 @@ def set_aside(path: Path, why: str) -> Fault:
 
 
 def read_made(path: Path) -> File:
-    """Content of a file that the workflow made and can make again: a damaged one is set aside."""
+    """Content of a file that the workflow made and can make again: a damaged one is set aside.
+
+    One that the system could not open (rights, too many files, a stale handle) is not damaged, and stays.
+    """
     try:
         return read(path)
     except Fault as fault:
-        if path.is_file():
-            raise set_aside(path, str(fault).removeprefix(f"{path}: ")) from fault
-        raise
+        system = isinstance(fault.__cause__, OSError) and (fault.__cause__.errno or 0) > 0  # netCDF's own are negative
+        if system or not path.is_file():
+            raise
+        raise set_aside(path, str(fault).removeprefix(f"{path}: ")) from fault
 
 
 def _words(error: BaseException) -> str:

@@ -73,12 +73,14 @@ def distinct_arrays() -> Any:
 class Kernel:
     """A function of numbers and arrays, compiled at its first call.
 
-    The kernels and primitives that it names are resolved to their compiled twins; `py_func` resolves them to Python.
+    The kernels and primitives that it names are resolved to their twins: `compiled` is what Python calls and the cache
+    keeps, `inner` what other kernels call, `py_func` plain Python. No kernel allocates: without reference counts a row
+    of an array costs nothing, and threads share no counter.
     """
 
-    def __init__(self, function: Callable[..., Any]):
+    def __init__(self, function: Callable[..., Any], **inlining: Any):
         assert isinstance(function, FunctionType)
-        self._function = function
+        self._function, self._inlining = function, inlining
         update_wrapper(self, function)
 
     def _resolved(self, twin: str) -> FunctionType:
@@ -89,10 +91,17 @@ class Kernel:
         copy.__module__, copy.__qualname__ = f.__module__, f.__qualname__
         return copy
 
+    def _jit(self, **options: Any) -> Any:
+        policy = dict(nogil=True, error_model="numpy", _nrt=False, pipeline_class=distinct_arrays())
+        return compiler().njit(**policy, **options)(self._resolved("inner"))
+
     @cached_property
     def compiled(self) -> Any:
-        options = dict(cache=True, nogil=True, error_model="numpy", forceinline=True, pipeline_class=distinct_arrays())
-        return compiler().njit(**options)(self._resolved("compiled"))
+        return self._jit(cache=True)
+
+    @cached_property
+    def inner(self) -> Any:
+        return self._jit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **self._inlining)
 
     @cached_property
     def py_func(self) -> FunctionType:
@@ -102,7 +111,20 @@ class Kernel:
         return self.compiled(*arguments)
 
 
-kernel = Kernel
+def kernel(function: Callable[..., Any]) -> Kernel:
+    """Decorate a stage, the loop over a row: a function for its callers too, where the compiler knows its rows to be
+    distinct, and vectorises."""
+    return Kernel(function)
+
+
+def formula(function: Callable[..., Any]) -> Kernel:
+    """Decorate the equation of one pixel, put into the loops that call it once it is compiled."""
+    return Kernel(function, forceinline=True)
+
+
+def chain(function: Callable[..., Any]) -> Kernel:
+    """Decorate a chain of stages, put into its caller before that is compiled: its links are not compiled twice."""
+    return Kernel(function, inline="always")
 
 
 class Primitive:
@@ -119,7 +141,7 @@ class Primitive:
         return self.py_func(*arguments)
 
     @cached_property
-    def compiled(self) -> Any:
+    def inner(self) -> Any:
         from numba.extending import intrinsic
 
         emit = self.emit

@@ -10,7 +10,7 @@ from zlib import crc32
 
 import numpy as np
 
-from radsens.kernel import add32, fma, kernel, like, rotl32, xor32
+from radsens.kernel import add32, chain, fma, formula, kernel, rotl32, xor32
 
 U32, F32 = np.uint32, np.float32
 ZERO, PARITY = U32(0), U32(0x1BD11BDA)
@@ -28,7 +28,7 @@ S0, S1, S2, S3, S4 = map(F32, SIN)
 C0, C1, C2, C3, C4, C5 = map(F32, COS)
 
 
-@kernel
+@formula
 def four_rounds(x0, x1, x2, x3, a0, a1, b0, b1, c0, c1, d0, d1):
     """Four rounds of Threefry4x32, rotations (a, b, c, d): Salmon et al. 2011, table 2."""
     x0 = add32(x0, x1)
@@ -50,7 +50,7 @@ def four_rounds(x0, x1, x2, x3, a0, a1, b0, b1, c0, c1, d0, d1):
     return x0, x1, x2, x3
 
 
-@kernel
+@formula
 def threefry(x0, x1, x2, x3, k0, k1, k2, k3):
     """Threefry4x32-20: four random words of the counter x under the key k, all uint32."""
     k4 = xor32(PARITY, xor32(xor32(k0, k1), xor32(k2, k3)))
@@ -67,7 +67,7 @@ def threefry(x0, x1, x2, x3, k0, k1, k2, k3):
     return add32(x0, k0), add32(x1, k1), add32(x2, k2), add32(x3, add32(k3, 5))
 
 
-@kernel
+@formula
 def log32(x):
     """ln x of a positive normal float32 to 2.4 ulp: x = 2ᵉ (1 + t), √½ ≤ 1 + t < √2."""
     bits = F32(x).view(np.int32)
@@ -77,7 +77,7 @@ def log32(x):
     return fma(F32(e), LN2, F32(p * t))
 
 
-@kernel
+@formula
 def box_muller(a, b):
     """Two standard normals √(−2 ln u) (±cos πx/2, sin πx/2) from two words: u from 31 bits of a, x in [−1, 1) from b.
 
@@ -107,7 +107,7 @@ def normals_of_words(z0, z1, w0, w1):
         z0[i], z1[i] = box_muller(w0[i], w1[i])
 
 
-@kernel
+@chain
 def field_row(z, w, index, realisation, key):
     """Four standard normals of each pixel of a row: z (4, pixel) float32, w (4, pixel) work, key (4) uint32."""
     words(w[0], w[1], w[2], w[3], index, U32(realisation), U32(FIELD), key[0], key[1], key[2], key[3])

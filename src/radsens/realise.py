@@ -7,34 +7,30 @@ pixel is read once for a block. What a realisation gives depends on its number a
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
-from radsens.gaps import statistics
 from radsens.gaps.quantities import AOLP, QUANTITIES
-from radsens.gaps.statistics import BINS, LANES, STATISTICS, TOTAL_BINS
+from radsens.gaps.statistics import BINS, STATISTICS, TOTAL_BINS
 from radsens.gaps.strata import Partition
+from radsens.gaps.sums import FAULTS, PILOTS, Cells, aim, aim_again, discard, empty_sums, finish, judge, tally
 from radsens.instrument import Polarimeter
-from radsens.kernel import kernel
+from radsens.kernel import chain, kernel
 from radsens.models import polarimeter
 from radsens.models.polarimeter import IRM, REASONS, SATURATE, TABLE_ROWS, simulate
 from radsens.random import address, draws
 from radsens.schema import Frozen, Name, Scene
 from radsens.sources._source import Direction, ErrorSource
 
-ROW = 256  # pixels of a tile at most
+ROW = 512  # pixels of a tile at most
 PAD = 64  # tiles are padded to multiples of it
-PILOTS = 8  # pixels of a cell, and again as many of those with an angle, that give a pilot value
-BLOCK_BYTES = 64 << 20  # histograms of the realisations of a block
-NON_FINITE, NOT_POSITIVE = len(REASONS), len(REASONS) + 1
-OUTCOMES = (*REASONS, "non-finite gap", "retrieved intensity not positive")
-
-accumulate, bin_row, count_row = statistics.accumulate, statistics.bin_row, statistics.count_row
-clear, fold, merge, pilot, pool = statistics.clear, statistics.fold, statistics.merge, statistics.pilot, statistics.pool
-conclude = statistics.conclude
-STD, MIN = statistics.STD, statistics.MIN
+BLOCK = 2  # realisations that share a reading of the pixels, at most
+BLOCK_BYTES = 64 << 20  # of their histograms, at most
+LAST_REASON = len(REASONS) - 1
+OUTCOMES = (*REASONS, *FAULTS)
 
 
 class Measurement(Frozen):
@@ -57,25 +53,24 @@ class Task(Frozen):
 
 
 class Image(NamedTuple):
-    """Pixels of one band in tiles: the pixel table tile by tile, weights, addresses. A type that kernels take.
+    """Pixels of one band in tiles: the pixel table tile by tile, and the addresses. A type that kernels take.
 
-    tiles (tile, 4): first pixel, size, cell, whether it is the cell's last; pixels (TABLE_ROWS × pixel), flat, each tile
-    a (TABLE_ROWS, size) block; weights (2 × pixel) likewise: 1 in true pixels, 1 in those with an angle.
+    tiles (tile, 6): first pixel, size, cell, whether it is the cell's last, number of true pixels and, these being the
+    first of them, of those with an angle; pixels (TABLE_ROWS × pixel), flat, each tile a (TABLE_ROWS, size) block.
     """
 
     tiles: np.ndarray
     pixels: np.ndarray
-    weights: np.ndarray
     detector: np.ndarray
     sample: np.ndarray
 
 
-class Cells(NamedTuple):
-    """Cells of one band and the strata they belong to: n (2, cell) pixels by weight, members (cell, k), n_strata (2, stratum)."""
+class Desk(NamedTuple):
+    """Rows that the stages work on, flat: gaps, samples, Stokes and saturation; random fields; words."""
 
-    n: np.ndarray
-    members: np.ndarray
-    n_strata: np.ndarray
+    rows: np.ndarray
+    fields: np.ndarray
+    words: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -101,22 +96,24 @@ class BandGaps:
 
 
 def lay(order: np.ndarray, cell: np.ndarray, table: np.ndarray, weights: np.ndarray, scene: Scene, kind: str, cut: bool) -> Image:
-    """Tiles of the pixels `order`: one cell each if `cut`, padded with copies of weight 0."""
+    """Tiles of the pixels `order`, padded with copies; if `cut`, one cell each, its pixels with an angle coming first.
+
+    weights (2, pixel): 1 in pixels that count, 1 in those of them with an angle.
+    """
     groups = np.split(order, np.flatnonzero(np.diff(cell[order])) + 1) if cut else [order]
-    chosen, weight, tiles, start = [], [], [], 0
+    chosen, tiles, start = [], [], 0
     for group in groups:
         for first in range(0, group.size, ROW):
             part = group[first : first + ROW]
             size = -(-part.size // PAD) * PAD
             chosen.append(np.concatenate([part, np.full(size - part.size, part[-1])]))
-            weight.append(np.arange(size) < part.size)
-            tiles.append((start, size, cell[part[0]], first + ROW >= group.size))
+            n = np.count_nonzero(weights[:, part], axis=1)
+            tiles.append((start, size, cell[part[0]], first + ROW >= group.size, *n))
             start += size
-    blocks = [table[:, c].astype(kind).ravel() for c in chosen]
-    both = [(weights[:, c] * w).astype(kind).ravel() for c, w in zip(chosen, weight, strict=True)]
     index = np.concatenate(chosen)
+    pixels = np.concatenate([table[:, c].astype(kind).ravel() for c in chosen])
     addresses = (scene.detector[index].astype(np.uint32), scene.sample[index].astype(np.uint32))
-    return Image(np.array(tiles, dtype=np.int64), np.concatenate(blocks), np.concatenate(both), *addresses)
+    return Image(np.array(tiles, dtype=np.int64), pixels, *addresses)
 
 
 def count(partition: Partition) -> Cells:
@@ -130,7 +127,7 @@ def count(partition: Partition) -> Cells:
 
 
 def pilots(partition: Partition) -> np.ndarray:
-    """Pixels that stand for their cell, (cell × 2 PILOTS): evenly among all of its pixels, and among those with an angle."""
+    """Pixels that stand for their cell, (cell × 2 PILOTS): evenly among all its pixels, and among those with an angle."""
     chosen = []
     for c in range(len(partition.members)):
         here = np.flatnonzero(partition.cell == c)
@@ -140,143 +137,108 @@ def pilots(partition: Partition) -> np.ndarray:
     return np.concatenate(chosen)
 
 
+def desk(samples: int, quantities: int, kind: str) -> Desk:
+    """Room for the tiles of a span, for one thread."""
+    rows = np.zeros((quantities + samples + 4) * ROW, kind)
+    return Desk(rows, np.zeros(8 * ROW, np.float32), np.zeros(4 * ROW, np.uint32))
+
+
 @kernel
-def rows_of(image, tile):
-    """Slices of a tile: pixel table (TABLE_ROWS, size), weights (2, size), detector and sample addresses (size)."""
-    start, size = image.tiles[tile, 0], image.tiles[tile, 1]
+def simulate_tile(image, tile, desk, quantities, samples, realisation, keys, p, switch):
+    """Gaps (quantity, size) of a tile in one realisation, and 1 in pixels with a saturated sample (size)."""
+    start, size, height = image.tiles[tile, 0], image.tiles[tile, 1], quantities + samples + 4
     pixels = image.pixels[start * TABLE_ROWS : (start + size) * TABLE_ROWS].reshape((TABLE_ROWS, size))
-    weights = image.weights[start * 2 : (start + size) * 2].reshape((2, size))
-    return pixels, weights, image.detector[start : start + size], image.sample[start : start + size]
+    rows, words = desk.rows[: height * size].reshape((height, size)), desk.words[: 4 * size].reshape((4, size))
+    fields, hit = desk.fields[: 8 * size].reshape((8, size)), rows[height - 1]
+    gaps, x, s = rows[:quantities], rows[quantities : height - 4], rows[height - 4 : height - 1]
+    detector, sample = image.detector[start : start + size], image.sample[start : start + size]
+    simulate(gaps, x, s, hit, fields, words, pixels, detector, sample, realisation, keys, p, switch)
+    return gaps, hit
 
 
-@kernel
-def scratch(size, samples, quantities, like):
-    """Rows that the stages work on: gaps, samples, Stokes, saturation, random fields, words."""
-    gaps, x = np.zeros((quantities, size), like.dtype), np.zeros((samples, size), like.dtype)
-    s, hit = np.zeros((3, size), like.dtype), np.zeros(size, like.dtype)
-    return gaps, x, s, hit, np.zeros((8, size), np.float32), np.zeros((4, size), np.uint32)
-
-
-@kernel
-def image_pass(out, image, parameters, switch, realisation, keys, samples):
+@chain
+def tiles_pass(out, image, desk, parameters, switch, realisation, keys, samples):
     """Gaps of all pixels of an image in one realisation: out (quantity, pixel of the image)."""
     for t in range(image.tiles.shape[0]):
-        pixels, _, detector, sample = rows_of(image, t)
-        start, size = image.tiles[t, 0], image.tiles[t, 1]
-        gaps, x, s, hit, fields, work = scratch(size, samples, out.shape[0], image.pixels)
-        simulate(gaps, x, s, hit, fields, work, pixels, detector, sample, realisation, keys, parameters, switch)
+        gaps, _ = simulate_tile(image, t, desk, out.shape[0], samples, realisation, keys, parameters, switch)
         for q in range(out.shape[0]):
-            for i in range(size):
-                out[q, start + i] = gaps[q, i]
+            for i in range(gaps.shape[1]):
+                out[q, image.tiles[t, 0] + i] = gaps[q, i]
 
 
-@kernel
-def aim(centre, scale, stratum_centre, stratum_scale, values, image, cells, parameters, switch, realisation, keys, samples):
-    """Pilot centre and spread of every cell and stratum: (quantity, cell) and (quantity, stratum)."""
-    image_pass(values, image, parameters, switch, realisation, keys, samples)
-    for c in range(cells.n.shape[1]):
-        first = 2 * PILOTS * c
-        weights = np.ones((2, 2 * PILOTS))
-        for i in range(2 * PILOTS):
-            weights[1, i] = 1.0 if i >= PILOTS else 0.0
-        pilot(centre[:, c], scale[:, c], values[:, first : first + 2 * PILOTS], weights, 0, 2 * PILOTS)
-    for q in range(centre.shape[0]):
-        pool(stratum_centre[q], stratum_scale[q], centre[q], scale[q], cells.n[1 if q == AOLP else 0], cells.members)
+def image_pass(out, image, parameters, switch, realisation, keys, samples):
+    """Gaps of all pixels of an image in one realisation: out (quantity, pixel of the image) is filled."""
+    tiles_pass(out, image, desk(samples, len(out), out.dtype.name), parameters, switch, realisation, keys, samples)
 
 
-@kernel
-def sweep(counts, moments, hits, image, cells, centre, stratum_centre, stratum_scale, parameters, outcome, switch, first, keys, samples):
-    """Moments (realisation, quantity, cell, 4) and histograms (realisation, quantity, stratum, bin) of a block."""
-    block, quantities = moments.shape[0], moments.shape[1]
-    lanes = np.empty((block, quantities, 4, LANES))
-    index, inside = np.empty(ROW, np.int32), np.empty((2, ROW), np.uint32)
-    fresh = True
+@chain
+def sweep(sums, hits, image, cells, desk, parameters, todo, switch, first, keys, samples):
+    """Sums of the realisations of a block that are to do, and hits (realisation, cell): pixels with a saturated sample."""
+    begins = True
     for t in range(image.tiles.shape[0]):
-        pixels, weights, detector, sample = rows_of(image, t)
-        size, cell, last = image.tiles[t, 1], image.tiles[t, 2], image.tiles[t, 3]
-        gaps, x, s, hit, fields, work = scratch(size, samples, quantities, image.pixels)
-        for i in range(size):
-            inside[0, i], inside[1, i] = np.uint32(weights[0, i]), np.uint32(weights[1, i])
-        for r in range(block):
-            if outcome[r]:
-                continue
-            simulate(gaps, x, s, hit, fields, work, pixels, detector, sample, first + r, keys, parameters[r], switch)
-            if switch[SATURATE]:
-                for i in range(size):
-                    hits[r, cell] += hit[i] * weights[0, i]
-            for q in range(quantities):
-                k = 1 if q == AOLP else 0
-                part = lanes[r, q]
-                if fresh:
-                    clear(part)
-                accumulate(part[0], part[1], part[2], part[3], gaps[q], weights[k], centre[r, q, cell])
-                for m in cells.members[cell]:
-                    if m >= 0:
-                        bin_row(index[:size], gaps[q], stratum_centre[r, q, m], np.float32(1 / stratum_scale[r, q, m]))
-                        count_row(counts[r, q, m], index[:size], inside[k, :size])
-                if last:
-                    fold(moments[r, q, cell], part)
-        fresh = last == 1
+        cell, ends, n, n_angle = image.tiles[t, 2], image.tiles[t, 3], image.tiles[t, 4], image.tiles[t, 5]
+        for r in range(todo.size):
+            if todo[r]:
+                quantities, p = sums.centre.shape[1], parameters[r]
+                gaps, hit = simulate_tile(image, t, desk, quantities, samples, first + r, keys, p, switch)
+                hits[r, cell] = 0.0 if begins else hits[r, cell]
+                if switch[SATURATE]:
+                    for i in range(n):
+                        hits[r, cell] += hit[i]
+                tally(sums, r, gaps, cell, cells.members[cell], n, n_angle, begins, ends)
+        begins = ends == 1
 
 
-@kernel
-def finish(rows, totals, counts, moments, cells, centre, stratum_centre, stratum_scale):
-    """Statistics of one realisation from its cells: rows (stratum, quantity, 10); its histograms enter the totals.
+@chain
+def review(rows, outcome, todo, sums, cells, attempt):
+    """Judge the realisations of a block that were to do, at the first attempt (0) or the second.
 
-    Returns the outcome: 0, or why the realisation failed.
+    todo keeps those whose sums are to be taken again. Returns whether there are any.
     """
-    outcome = 0
-    for q in range(moments.shape[0]):
-        merge(rows[:, q], moments[q], centre[q], cells.n[1 if q == AOLP else 0], cells.members)
-        if cells.n_strata[1 if q == AOLP else 0, 0] > 0 and not np.isfinite(rows[0, q, STD]):
-            outcome = NON_FINITE
-    if outcome == 0 and not rows[0, 0, MIN] > -1.0:
-        outcome = NOT_POSITIVE
-    if outcome:
-        counts[:] = 0
-        rows[:] = np.nan
-        return outcome
-    for q in range(moments.shape[0]):
-        for s in range(rows.shape[0]):
-            n = np.int64(cells.n_strata[1 if q == AOLP else 0, s])
-            if n:
-                conclude(rows[s, q], totals[s, q], counts[q, s], n, stratum_centre[q, s], stratum_scale[q, s])
-    return outcome
+    again = False
+    for r in range(todo.size):
+        if todo[r]:
+            fault = judge(rows[r], sums, r, cells)
+            outcome[r] = LAST_REASON + fault if fault else 0
+            todo[r] = fault == 0 and attempt == 0 and aim_again(rows[r], sums, r, cells)
+            again = again or todo[r]
+            if fault or todo[r]:
+                discard(sums, r)
+    return again
 
 
 @kernel
-def span_pass(rows, totals, hits, outcome, image, pilot_image, cells, parameters, switch, first, keys, samples, block):
+def span_pass(
+    rows, totals, hits, outcome, todo, sums, desk, values, image, pilots, cells, parameters, switch, first, keys, samples
+):
     """Statistics of the realisations of a span, block by block.
 
     rows (realisation, stratum, quantity, 10), totals (stratum, quantity, bin) and hits (realisation, cell) are filled;
-    outcome (realisation) holds what is known from the draws and receives what the pixels add.
+    outcome (realisation) holds what is known from the draws and receives what the pixels add. todo (realisation) bool, sums,
+    desk and values (quantity, pixel of pilots) are scratch.
     """
-    n_cells, n_strata, quantities = cells.n.shape[1], rows.shape[1], rows.shape[2]
-    counts = np.zeros((block, quantities, n_strata, BINS), np.uint32)
-    moments = np.empty((block, quantities, n_cells, 4))
-    centre, scale = np.zeros((block, quantities, n_cells)), np.ones((block, quantities, n_cells))
-    stratum_centre, stratum_scale = np.zeros((block, quantities, n_strata)), np.ones((block, quantities, n_strata))
-    values = np.zeros((quantities, pilot_image.detector.size), pilot_image.pixels.dtype)
-    for start in range(0, rows.shape[0], block):
-        stop = min(start + block, rows.shape[0])
-        for r in range(stop - start):
-            if not outcome[start + r]:
-                aim(
-                    centre[r], scale[r], stratum_centre[r], stratum_scale[r], values, pilot_image, cells,
-                    parameters[start + r], switch, first + start + r, keys, samples,
-                )  # fmt: skip
-        sweep(
-            counts, moments[: stop - start], hits[start:stop], image, cells, centre, stratum_centre, stratum_scale,
-            parameters[start:stop], outcome[start:stop], switch, first + start, keys, samples,
-        )  # fmt: skip
-        for r in range(stop - start):
-            if not outcome[start + r]:
-                outcome[start + r] = finish(
-                    rows[start + r], totals, counts[r], moments[r], cells, centre[r], stratum_centre[r], stratum_scale[r]
-                )
+    block = sums.counts.shape[0]
+    for a in range(0, todo.size, block):
+        b = min(a + block, todo.size)
+        for r in range(a, b):
+            todo[r] = outcome[r] == 0
+            if todo[r]:
+                tiles_pass(values, pilots, desk, parameters[r], switch, first + r, keys, samples)
+                aim(sums, r - a, values, cells)
+        for attempt in range(2):
+            sweep(sums, hits[a:b], image, cells, desk, parameters[a:b], todo[a:b], switch, first + a, keys, samples)
+            if not review(rows[a:b], outcome[a:b], todo[a:b], sums, cells, attempt):
+                break
+        for r in range(a, b):
+            if outcome[r]:
+                rows[r, :, :] = np.nan
+            else:
+                finish(rows[r], totals, sums, r - a, cells)
 
 
-def models(task: Task, instrument: Polarimeter, band: str, active: Sequence[tuple[ErrorSource, Any]], span: range) -> tuple[IRM, IRM]:
+def models(
+    task: Task, instrument: Polarimeter, band: str, active: Sequence[tuple[ErrorSource, Any]], span: range
+) -> tuple[IRM, IRM]:
     """Actual and believed model of one band: the nominal one, modified by the sources that act there."""
     m = task.measurement
     nominal = polarimeter.nominal(instrument, band, m.noise, m.quantisation, m.saturation)
@@ -335,21 +297,22 @@ def realise_band(task, instrument, scene, band, partition, active, span, threads
     shape = (len(partition.names), quantities)
     rows = np.full((len(span), *shape, len(STATISTICS)), np.nan)
     hits = np.zeros((len(span), len(partition.members)))
+    block = int(np.clip(BLOCK_BYTES // (shape[0] * shape[1] * BINS * 4), 1, BLOCK))
     switch, keys, p = polarimeter.switches(actual, believed), field_keys(task, name), parameters.astype(task.precision)
-    block = int(np.clip(BLOCK_BYTES // (shape[0] * shape[1] * BINS * 4), 1, 4))
 
     def part(bounds: tuple[int, int]) -> np.ndarray:
         a, b = bounds
-        totals = np.zeros((*shape, TOTAL_BINS), np.int64)
+        totals, values = np.zeros((*shape, TOTAL_BINS), np.int64), np.zeros((quantities, pilot_image.detector.size))
         samples = nominal.relative_transmission.size
-        span_pass(
-            rows[a:b], totals, hits[a:b], outcome[a:b], image, pilot_image, cells, p[a:b], switch, span.start + a, keys, samples, block
-        )
+        sums, block_desk = empty_sums(cells, block, quantities, ROW), desk(samples, quantities, task.precision)
+        scratch = np.zeros(b - a, bool), sums, block_desk, values
+        given = image, pilot_image, cells, p[a:b], switch, span.start + a, keys, samples
+        span_pass(rows[a:b], totals, hits[a:b], outcome[a:b], *scratch, *given)
         return totals
 
     cuts = np.linspace(0, len(span), min(threads, len(span)) + 1).astype(int)
     with ThreadPoolExecutor(max(threads, 1)) as pool_of_threads:
-        totals = sum(pool_of_threads.map(part, zip(cuts[:-1], cuts[1:], strict=True)))
+        totals: Any = sum(pool_of_threads.map(part, pairwise(cuts)))
     saturated = np.zeros((len(span), shape[0]), np.int64)
     for c, members in enumerate(partition.members):
         saturated[:, members[members >= 0]] += hits[:, c, None].astype(np.int64)

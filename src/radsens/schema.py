@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$", max_length=64)]
 """A name that becomes a path or reaches a command line, where one that began with - would be an option."""
@@ -59,39 +59,47 @@ class Frozen(BaseModel):
         return tree
 
 
-def complaint(error: ValidationError) -> Any:
-    """The complaint to tell: an unknown key first, since what it misspells is missing elsewhere."""
-    return min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-
-
 def _path(steps: tuple[Any, ...], tree: Any) -> list[str]:
-    """Path of a knob in the user's tree, without the steps that pydantic adds for the kind of a union."""
+    """Path of a knob in the user's tree, without the steps that pydantic adds for the kind of a union and for a key."""
+    *above, last = [step for step in steps if step != "[key]"] or [""]
     kept = []
-    for k, step in enumerate(steps):
-        if isinstance(tree, dict) and step not in tree and k < len(steps) - 1:
+    for step in above:
+        if isinstance(tree, dict) and step not in tree:
             continue
         kept.append(str(step))
-        known = isinstance(tree, dict) or (isinstance(tree, list) and isinstance(step, int))
-        tree = tree[step] if known and k < len(steps) - 1 else None
-    return kept
+        tree = tree[step] if isinstance(tree, dict | list) else None
+    return [*kept, str(last)] if last != "" else []
 
 
-def sentence(error: ValidationError, tree: Any, *where: str) -> str:
-    """What a validation of `tree` complains of, in one sentence: the knob's path, what is allowed, what came, how many more."""
-    first, more = complaint(error), error.error_count() - 1
+def _allowed(steps: tuple[Any, ...], model: Any) -> str:
+    """The keys of `model` that are allowed where the last step is not one."""
+    models = [model]
+    for step in steps[:-1]:
+        inside = [m.model_fields[step].annotation for m in models if step in m.model_fields]
+        kinds = [m for m in models if "kind" in m.model_fields and step in get_args(m.model_fields["kind"].annotation)]
+        models = [m for one in inside for m in (one, *get_args(one)) if hasattr(m, "model_fields")] or kinds
+    return f"; allowed are {', '.join(models[0].model_fields)}" if models else ""
+
+
+def sentence(error: ValidationError, tree: Any, model: Any, *where: str) -> str:
+    """What the validation of a tree by a model complains of, in one sentence: knob, what is allowed, what came, how many more."""
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # what it misspells is missing elsewhere
     kind, got, context = first["type"], first["input"], first.get("ctx", {})
     steps = [*where, *_path(first["loc"], tree)]
-    if kind.startswith("union_tag"):
-        steps, got = [*steps, "kind"], context.get("tag")
-    message = PHRASES.get(kind, KINDS.get(kind.split("_")[0], first["msg"].replace("Input should", "must"))).format(**context)
-    rest = f" (and {more} more)" if more else ""
+    rest = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if kind in ("value_error", "assertion_error"):
         message = first["msg"].partition(", ")[2]
-        named = re.match(r"[\w.-]+: ", message)  # it says which knob below this one
-        return ".".join([*steps, message]) + rest if named else ": ".join([*filter(None, [".".join(steps)]), message]) + rest
+        if re.match(r"[^\s:]+: ", message):  # it names a knob below this one
+            return ".".join([*steps, message]) + rest
+        return ": ".join([*filter(None, [".".join(steps)]), message]) + rest
+    if kind.startswith("union_tag"):
+        steps, got = [*steps, "kind"], context.get("tag")
+    other = KINDS.get(kind.split("_")[0], first["msg"].replace("Input should", "must"))
+    message = PHRASES[kind].format(**context) if kind in PHRASES else other
     shown = repr(got) if len(repr(got)) <= LONGEST else repr(got)[:LONGEST] + "…"
     silent = kind in ("missing", "union_tag_not_found") or isinstance(got, dict | BaseModel)
-    return f"{'.'.join(steps) or 'campaign'}: {message}{'' if silent else f', got {shown}'}{rest}"
+    known = _allowed(first["loc"], model) if kind == "extra_forbidden" else ""
+    return f"{'.'.join(steps) or 'campaign'}: {message}{'' if silent else f', got {shown}'}{known}{rest}"
 
 
 def validated(model: Any, tree: Any, *where: str) -> Any:
@@ -102,9 +110,9 @@ def validated(model: Any, tree: Any, *where: str) -> Any:
     Fault : what is wrong, with the path of the knob under `where`
     """
     try:
-        return TypeAdapter(model).validate_python(tree)
+        return model.model_validate(tree)
     except ValidationError as error:
-        raise Fault(sentence(error, tree, *where)) from error
+        raise Fault(sentence(error, tree, model, *where)) from error
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from radsens.elementary import ARCTAN
-from radsens.kernel import fma, kernel, like
+from radsens.kernel import fma, formula, kernel, like
 
 QUANTITIES = ("I", "Q", "U", "dolp", "aolp")
 AOLP = QUANTITIES.index("aolp")
@@ -21,7 +21,7 @@ DEGREES = 180 / np.pi
 TINY = 1e-35  # keeps 0/0 out of the angle of an unpolarised pixel, in float32 too
 
 
-@kernel
+@formula
 def arctan_unit(q):
     """arctan q, 0 ≤ q ≤ 1 [rad]: the polynomial of `elementary.ARCTAN`."""
     t = q * q

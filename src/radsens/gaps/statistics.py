@@ -2,19 +2,20 @@
 
 Sums run in a fixed order over fixed lanes, histograms are integers: the result depends on the pixels alone, not on how
 the work is cut. Sums and bins are taken about a pilot value of the row (the mean over a few of its pixels), so that
-neither the variance nor a quantile suffers from a bias however large.
+neither the variance nor a quantile suffers from a bias however large; bins that do not fit the row's own moments are
+taken again by these.
 """
 
 import numpy as np
 
 from radsens.gaps.quantities import AOLP
-from radsens.kernel import kernel
+from radsens.kernel import fma, formula, kernel
 
 STATISTICS = ("mean", "std", "rms", "min", "max", "q05", "q25", "q50", "q75", "q95")
 QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
 MEAN, STD, RMS, MIN, MAX, FIRST_QUANTILE = range(6)
 
-LANES = 32  # partial sums of a row; rows are multiples of it
+LANES = 32  # partial sums of a row
 SUM, SQUARE, LOW, HIGH = range(4)
 
 # A bin of a row's histogram: 1 + |t|/s as float32, its exponent and the first 10 bits of its mantissa, t the distance from
@@ -32,6 +33,7 @@ TOTAL_BINS = 2 * LOG_HALF
 SHIFT_LOG, ONE_LOG = np.int32(23 - LOG_BITS), np.int32((127 + LOG_LOWEST) << LOG_BITS)
 
 SMALLEST = 1e-30
+ZERO, ONE = np.uint32(0), np.uint32(1)
 
 
 @kernel
@@ -42,23 +44,34 @@ def clear(lanes):
     lanes[HIGH] = -np.inf
 
 
+@formula
+def enter(total, square, low, high, j, t):
+    """Enter t in the partial sums of lane j."""
+    total[j] += t
+    square[j] = fma(t, t, square[j])
+    low[j] = t if t < low[j] else low[j]
+    high[j] = t if t > high[j] else high[j]
+
+
 @kernel
-def accumulate(total, square, low, high, gap, weight, centre):
-    """Sums of w t and w t², t = gap − centre, and the extremes of t where w > 0, lane by lane (pixel)."""
-    for start in range(0, gap.size, total.size):
-        d, w = gap[start : start + total.size], weight[start : start + total.size]
-        for j in range(total.size):
-            t = np.float64(d[j]) - centre
-            wt = w[j] * t
-            total[j] += wt
-            square[j] += wt * t
-            low[j] = t if (w[j] > 0.0 and t < low[j]) else low[j]
-            high[j] = t if (w[j] > 0.0 and t > high[j]) else high[j]
+def accumulate(total, square, low, high, gap, centre):
+    """Σ t, Σ t² and the extremes of t = gap − centre, lane by lane (pixel).
+
+    Pixels enter by pairs: each time a lane is read and written costs more than the sums.
+    """
+    for start in range(0, gap.size, 2 * LANES):
+        half = min(2 * LANES, gap.size - start) // 2
+        a, b = gap[start : start + half], gap[start + half : start + 2 * half]
+        for j in range(half):
+            enter(total, square, low, high, j, np.float64(a[j]) - centre)
+            enter(total, square, low, high, j, np.float64(b[j]) - centre)
+    if gap.size % 2:
+        enter(total, square, low, high, 0, np.float64(gap[gap.size - 1]) - centre)
 
 
 @kernel
 def fold(moments, lanes):
-    """Partial sums (4, LANES) folded in halves into (4): Σ w t, Σ w t², min t, max t."""
+    """Partial sums (4, LANES) folded in halves into (4): Σ t, Σ t², min t, max t."""
     width = lanes.shape[1]
     while width > 1:
         width //= 2
@@ -71,7 +84,7 @@ def fold(moments, lanes):
         moments[k] = lanes[k, 0]
 
 
-@kernel
+@formula
 def bin_of(t, inverse_scale):
     """Bin of a row's histogram that holds t; a NaN or a value beyond the last bin goes to the end."""
     y = np.float32(np.float32(1) + np.float32(abs(np.float32(t) * inverse_scale)))
@@ -89,70 +102,73 @@ def bin_row(index, gap, centre, inverse_scale):
 
 
 @kernel
-def count_row(counts, index, inside):
-    """Histogram of a row: counts[index] += inside, the uint32 weight (pixel)."""
+def count_row(counts, index):
+    """Histogram of a row: counts[index] += 1 (pixel)."""
     for i in range(index.size):
-        counts[np.uint32(index[i])] += inside[i]  # unsigned: no wrap-around to test for
+        counts[np.uint32(index[i])] += ONE  # unsigned: no wrap-around to test for
 
 
-@kernel
+@formula
 def occupied(low, high, scale):
     """First and last bins of values from low to high; one more on each side, for the rounding of low and high."""
     inverse_scale = np.float32(1 / scale)
     return max(bin_of(low, inverse_scale) - 1, 0), min(bin_of(high, inverse_scale) + 1, BINS - 1)
 
 
-@kernel
+@formula
+def edge(m):
+    """Distance |t|/s at which bin m of a half begins."""
+    return np.float64(np.int32(np.int32(np.int32(m) + ONE_FINE) << SHIFT_FINE).view(np.float32)) - 1.0
+
+
+@formula
 def distance(k, part, scale):
     """Distance from the centre of the point `part` (0–1) of the way through bin k of a row's histogram."""
     m = k - HALF if k >= HALF else HALF - 1 - k
-    width = np.float64(1 << (m >> FINE_BITS)) / FINE
-    lower = width * np.float64(FINE + (m & (FINE - 1))) - 1.0
-    return scale * (lower + part * width) if k >= HALF else -scale * (lower + (1.0 - part) * width)
+    part = part if k >= HALF else 1.0 - part
+    t = scale * (edge(m) + part * (edge(m + 1) - edge(m)))
+    return t if k >= HALF else -t
 
 
 @kernel
 def group(sums, counts):
     """Sums of GROUP neighbouring bins (bin) → (group)."""
     for g in range(sums.size):
-        n = np.int64(0)
-        for v in counts[g * GROUP : (g + 1) * GROUP]:
-            n += v
-        sums[g] = n
+        k = GROUP * g
+        a, b = counts[k] + counts[k + 1], counts[k + 2] + counts[k + 3]
+        c, d = counts[k + 4] + counts[k + 5], counts[k + 6] + counts[k + 7]
+        sums[g] = a + b + c + d
 
 
-@kernel
-def order_statistics(out, ranks, counts, sums, first, scale):
-    """Distances from the centre of the values of rising ranks (0 the smallest); sums are those of `group`, from bin `first` on."""
-    before, g = np.int64(0), 0
-    for i in range(ranks.size):
-        while g < sums.size - 1 and before + sums[g] <= ranks[i]:
-            before += sums[g]
-            g += 1
-        below, k = before, first + g * GROUP
-        last = k + GROUP - 1
-        while k < last and below + counts[k] <= ranks[i]:
-            below += counts[k]
-            k += 1
-        part = (np.float64(ranks[i] - below) + 0.5) / max(np.float64(counts[k]), 1.0)
-        out[i] = distance(k, part, scale)
+@formula
+def find(counts, k, below, rank):
+    """From bin k, with `below` values before it, the bin that holds the value of a rank, and what is before that bin."""
+    while below + counts[k] <= rank:
+        below += counts[k]
+        k += 1
+    return k, below
 
 
 @kernel
 def quantiles(out, counts, sums, n, first, scale):
-    """Quantiles of the histogram, as distances from the centre: between two ranks, as numpy's default."""
-    lower, upper = np.empty(len(QUANTILES)), np.empty(len(QUANTILES))
-    below, above = np.empty(len(QUANTILES), np.int64), np.empty(len(QUANTILES), np.int64)
-    for i in range(below.size):
-        below[i] = np.int64(QUANTILES[i] * (n - 1))
-        above[i] = min(below[i] + 1, n - 1)
-    order_statistics(lower, below, counts, sums, first, scale)
-    order_statistics(upper, above, counts, sums, first, scale)
-    for i in range(below.size):
-        out[i] = lower[i] + (QUANTILES[i] * (n - 1) - np.float64(below[i])) * (upper[i] - lower[i])
+    """Quantiles of the histogram, as distances from the centre: between two ranks, as numpy's default.
+
+    sums are those of `group`, from bin `first` on; the n values must all be in counts.
+    """
+    before, g = np.int64(0), 0
+    for i in range(out.size):
+        place = QUANTILES[i] * np.float64(n - 1)
+        rank = np.int64(place)
+        g, before = find(sums, g, before, rank)
+        k, below = find(counts, first + g * GROUP, before, rank)
+        lower = distance(k, (np.float64(rank - below) + 0.5) / np.float64(counts[k]), scale)
+        rank = min(rank + 1, n - 1)
+        k, below = find(counts, k, below, rank)
+        upper = distance(k, (np.float64(rank - below) + 0.5) / np.float64(counts[k]), scale)
+        out[i] = lower + (place - np.floor(place)) * (upper - lower)
 
 
-@kernel
+@formula
 def log_bin(gap):
     """Bin of a source's histogram that holds a gap."""
     k = np.int32(np.int32(np.float32(abs(np.float32(gap))).view(np.int32) >> SHIFT_LOG) - ONE_LOG)
@@ -172,42 +188,52 @@ def add(total, index, sums, first, low, high, centre, scale):
 
 
 @kernel
-def conclude(row, total, counts, n, centre, scale):
-    """Quantiles of one row (10), from its histogram of n pixels, which enters its source's and is emptied."""
+def conclude(row, total, counts, sums, index, n, centre, scale):
+    """Quantiles of one row (10), from its histogram of n pixels, which enters its source's and is emptied.
+
+    sums and index are scratch (BINS / GROUP).
+    """
     low, high = row[MIN] - centre, row[MAX] - centre
     first, last = occupied(low, high, scale)
     first -= first % GROUP
     groups = (last - first) // GROUP + 1
-    sums, index = np.empty(groups, np.int64), np.empty(groups, np.int32)
+    sums, index, out = sums[:groups], index[:groups], row[FIRST_QUANTILE:]
     group(sums, counts[first:])
-    out = row[FIRST_QUANTILE:]
     quantiles(out, counts, sums, n, first, scale)
     for i in range(out.size):
         out[i] = min(max(centre + out[i], row[MIN]), row[MAX])
     add(total, index, sums, first, low, high, centre, scale)
-    counts[first : first + groups * GROUP] = 0
+    counts[first : first + groups * GROUP] = ZERO
 
 
 @kernel
-def pilot(centre, scale, gaps, weight, start, stop):
-    """Mean and standard deviation of each quantity over the pilot pixels start to stop of a cell (quantity)."""
+def pilot(centre, scale, gaps):
+    """Mean and standard deviation (quantity) over the pilot pixels of a cell, of which the second half has an angle."""
     for q in range(centre.size):
-        n = mean = square = 0.0
-        for i in range(start, stop):
-            w = np.float64(weight[1 if q == AOLP else 0, i])
+        mean = square = 0.0
+        first = gaps.shape[1] // 2 if q == AOLP else 0
+        for i in range(first, gaps.shape[1]):
             d = np.float64(gaps[q, i]) - mean
-            n += w
-            mean += w * d / max(n, 1.0)
-            square += w * d * (np.float64(gaps[q, i]) - mean)
+            mean += d / np.float64(i - first + 1)
+            square += d * (np.float64(gaps[q, i]) - mean)
         centre[q] = mean
-        scale[q] = np.sqrt(square / max(n, 1.0))
+        scale[q] = np.sqrt(square / np.float64(gaps.shape[1] - first))
+
+
+@formula
+def bin_scale(spread, centre):
+    """Scale of the bins for a standard deviation and a mean: gaps that differ by rounding alone need no finer bins."""
+    return max(max(spread, abs(centre) * 1e-9), SMALLEST)
 
 
 @kernel
-def pool(centre, scale, cell_centre, cell_scale, n, members):
-    """Centre and scale of the bins of each stratum, from those of its cells: (stratum), (cell), members (cell, k)."""
-    weight, square = np.zeros(centre.size), np.zeros(centre.size)
-    centre[:] = 0.0
+def pool(centre, scale, work, cell_centre, cell_scale, n, members):
+    """Centre and scale of the bins of each stratum, from those of its cells: (stratum), (cell), members (cell, k).
+
+    work is scratch (2, stratum).
+    """
+    weight, square = work[0], work[1]
+    weight[:], square[:], centre[:] = 0.0, 0.0, 0.0
     for c in range(n.size):
         for s in members[c]:
             if s >= 0 and n[c] > 0.0:
@@ -216,17 +242,26 @@ def pool(centre, scale, cell_centre, cell_scale, n, members):
                 centre[s] += d * (n[c] / weight[s])  # exact for the first cell
                 square[s] += n[c] * (cell_scale[c] * cell_scale[c] + d * (cell_centre[c] - centre[s]))
     for s in range(centre.size):
-        spread = np.sqrt(square[s] / max(weight[s], 1.0))
-        scale[s] = max(max(spread, abs(centre[s]) * 1e-9), SMALLEST)
+        scale[s] = bin_scale(np.sqrt(square[s] / max(weight[s], 1.0)), centre[s])
+
+
+@formula
+def fits(row, centre, scale):
+    """Whether bins of this centre and scale reach the extremes of a row, and are not too wide for its standard deviation."""
+    reach = np.float64((1 << OCTAVES) - 1) * scale
+    wide = 2.0 * bin_scale(row[STD], row[MEAN])
+    return centre - reach < row[MIN] and row[MAX] < centre + reach and scale <= wide
 
 
 @kernel
-def merge(rows, moments, centre, n, members):
+def merge(rows, moments, work, centre, n, members):
     """Moments of each stratum from those of its cells, in their order: rows (stratum, 10), moments (cell, 4), n (cell).
 
-    Chan, Golub & LeVeque 1983, The American Statistician 37(3) 242: the pairwise update of means and squares.
+    work is scratch (2, stratum). The pairwise update of means and squares: Chan, Golub & LeVeque 1983, The American
+    Statistician 37(3) 242.
     """
-    weight, square = np.zeros(rows.shape[0]), np.zeros(rows.shape[0])
+    weight, square = work[0], work[1]
+    weight[:], square[:] = 0.0, 0.0
     rows[:, :] = np.nan
     rows[:, MEAN] = 0.0
     for c in range(n.size):

@@ -19,7 +19,7 @@ import numpy as np
 from radsens import elementary
 from radsens.gaps.quantities import QUANTITIES, gap_row, intensity_gap_row
 from radsens.instrument import Polarimeter, double_azimuth, even_polynomial
-from radsens.kernel import fma, kernel, like
+from radsens.kernel import chain, fma, kernel, like
 from radsens.random import field, field_row
 from radsens.schema import Scene
 
@@ -376,7 +376,7 @@ def stokes(x, j, m, s):
         s[2, i] = fma(j[2, i], b0, fma(j[4, i], b1, j[5, i] * b2))
 
 
-@kernel
+@chain
 def measure(x, hit, a, pixels, fields, p, switch):
     """Counts of sample a of a row of pixels: the chain of the module's docstring, then noise, quantisation, saturation."""
     signal(x, pixels[K + a], pixels[B], pixels[B + 1], pixels[B + 2], p[3 * a], p[3 * a + 1], p[3 * a + 2])
@@ -395,7 +395,7 @@ def measure(x, hit, a, pixels, fields, p, switch):
         saturate(x, hit, p[TOP])
 
 
-@kernel
+@chain
 def retrieve(x, a, pixels, fields, p, switch):
     """From counts of sample a to f⁻¹(DN − C) / (P g_a), with the believed parameters: a row of pixels."""
     offset(x, -p[DARK_BELIEVED])
@@ -408,7 +408,7 @@ def retrieve(x, a, pixels, fields, p, switch):
         x[i] = x[i] * inverse_k[i]
 
 
-@kernel
+@chain
 def simulate(gaps, x, s, hit, fields, work, pixels, detector, sample, realisation, keys, p, switch):
     """Gaps of a row of pixels in one realisation: retrieve(measure(S; actual); believed) − S.
 

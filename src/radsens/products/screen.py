@@ -52,8 +52,8 @@ def _pivot(frame: pd.DataFrame, column: str) -> list[list[Any]]:
 def show_table(campaign: Any, stratum: str) -> None:
     """Print the sensitivity table of a campaign in one stratum, the control row, and where the files are."""
     folder = campaign.root
-    if not Path(campaign.table).is_file():
-        raise Fault(f"{campaign.table}: not made yet; run snakemake --profile profiles/local --configfile with this campaign")
+    if lost := [path for path in campaign.tables if path != campaign.mark and not Path(path).is_file()]:
+        raise Fault(f"{lost[0]}: not made yet; run snakemake --profile profiles/local --configfile with this campaign")
     frame = pd.read_csv(campaign.table, keep_default_na=False, na_values=[""])
     if stratum not in set(frame["stratum"]):
         raise Fault(f"--stratum: {stratum!r} is not in the table; it has {', '.join(dict.fromkeys(frame['stratum']))}")
