@@ -321,9 +321,7 @@ def test_a_sun_that_sets_in_the_field_is_a_fault():
 
 
 @settings(deadline=None, max_examples=40)
-@given(
-    st.floats(0, 70), st.floats(-360, 360), st.floats(1, 15), st.floats(0, 0.5), st.floats(0, 1), st.floats(1.2, 1.5)
-)
+@given(st.floats(0, 70), st.floats(-360, 360), st.floats(1, 15), st.floats(0, 0.5), st.floats(0, 1), st.floats(1.2, 1.5))
 def test_every_allowed_analytic_scene_is_physical(zenith, azimuth, wind, depolarisation, reflectance, index):
     spec = Analytic(
         kind="analytic", solar_zenith=zenith, solar_azimuth=azimuth, wind_speed=wind,

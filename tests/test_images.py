@@ -223,9 +223,7 @@ def test_same_image_gives_the_same_bytes_whatever_the_style_of_the_user(campaign
     assert write_image(campaign, "all_sources", 1, None, None)[1].read_bytes() != first
 
 
-@pytest.mark.parametrize(
-    ("scene", "band"), [(ANALYTIC, "490P"), (UNIFORM, "490P"), (GRID, "490P"), (ANALYTIC, "565NP")]
-)
+@pytest.mark.parametrize(("scene", "band"), [(ANALYTIC, "490P"), (UNIFORM, "490P"), (GRID, "490P"), (ANALYTIC, "565NP")])
 def test_every_kind_of_scene_is_drawn(campaign, tmp_path, scene, band):
     drawn = of(scene=scene, strata={})
     draw_scene(drawn, tmp_path / "scene.png", band)
@@ -304,9 +302,7 @@ def test_source_that_acts_nowhere_has_no_image():
 
 @pytest.mark.usefixtures("undrawn")
 def test_realisation_that_failed_has_no_image_and_says_why(campaign, tmp_path):
-    reckless = of(
-        sources={"relative_transmission": {"sigma": 0.3}}, combined={}, error_in="instrument", realisations=2000
-    )
+    reckless = of(sources={"relative_transmission": {"sigma": 0.3}}, combined={}, error_in="instrument", realisations=2000)
     chunk.write_scene(reckless.scene_spec, reckless.scene)
     outcome = chunk.compute(reckless.task("relative_transmission"), reckless.scene, range(2000))["outcome"][:, 0]
     bad, good = int(np.flatnonzero(outcome)[0]), int(np.flatnonzero(outcome == 0)[0])

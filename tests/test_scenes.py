@@ -52,9 +52,7 @@ def test_every_key_of_a_scene_is_described_with_its_unit_and_bounded(spec):
 
 
 def test_scenes_need_no_heavy_library():
-    code = (
-        "import sys, radsens.scenes; print([m for m in ('numba', 'matplotlib', 'pandas', 'scipy') if m in sys.modules])"
-    )
+    code = "import sys, radsens.scenes; print([m for m in ('numba', 'matplotlib', 'pandas', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
     assert done.stdout.strip() == "[]"
 
@@ -108,9 +106,7 @@ def test_grid_holds_every_combination_as_often_as_asked():
     assert scene.stokes.shape == (1, 3, 3 * 5 * 7 * 4)
     dolp, aolp = polarisation(scene.stokes[0])
     nodes = np.stack([scene.stokes[0, 0], dolp], axis=1).reshape(3, 5, 7, 4, 2)
-    assert nodes[..., 0] == pytest.approx(
-        np.broadcast_to([[[[0.05]]], [[[0.225]]], [[[0.4]]]], (3, 5, 7, 4)), rel=1e-15
-    )
+    assert nodes[..., 0] == pytest.approx(np.broadcast_to([[[[0.05]]], [[[0.225]]], [[[0.4]]]], (3, 5, 7, 4)), rel=1e-15)
     expected = np.broadcast_to(np.linspace(0, 1, 5)[None, :, None, None], (3, 5, 7, 4))
     assert nodes[..., 1] == pytest.approx(expected, abs=1e-15)
     angles = wrapped(aolp.reshape(3, 5, 7, 4)[:, 1:] - np.radians(np.arange(0, 181, 30))[:, None])

@@ -152,3 +152,14 @@ def test_failed_realisations_are_counted_and_left_out(scene):
     kept = np.delete(np.arange(12), [2, 5])
     assert row["n_failed"] == 2 and row["n_realisations"] == 12
     assert row["mean"] == pytest.approx(file["mean"][kept, 0, 0, 0].mean(), rel=1e-12)
+
+
+def test_the_record_of_a_realisation_says_what_the_processing_believed(scene):
+    """`assume_ideal` is believed in both directions, and the draws of orientation are in the model that is wrong."""
+    sources = {"polariser_extinction": {"assume_ideal": True}, "polariser_orientation": {"sigma": 0.5}}
+    both = {"both": list(sources)}
+    for direction in ("knowledge", "instrument"):
+        file = computed(scene, "both", sources=sources, combined=both, error_in=direction, instrument="ideal")
+        assert (file["efficiency"][:, 0] == 1).all()
+        assert (file["orientation"][:, 0] != [-60, 0, 60]).all()
+        assert np.isnan(file["orientation"][:, 1]).all()  # no polariser there

@@ -181,7 +181,8 @@ def _checked(path: Path, key: str, span: range) -> io.File:
     """A chunk that is what it should be; a damaged one is set aside, so that the next run computes it again."""
     file = io.read_made(path)
     if file.attributes.get("key") != key:
-        raise Fault(f"{path}: holds the key {file.attributes.get('key')}, not {key} of its folder; take it away, and the next run makes it")
+        held = file.attributes.get("key")
+        raise Fault(f"{path}: holds the key {held}, not {key} of its folder; take it away, and the next run makes it")
     if "realisation" not in file.variables or list(file["realisation"]) != list(span):
         raise io.set_aside(path, "holds other realisations than its name says")
     return file

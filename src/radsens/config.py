@@ -17,12 +17,8 @@ from radsens.sources import SOURCES
 
 CONTROL = "control"
 
-Sources = create_model(
-    "Sources",
-    __base__=Frozen,
-    __doc__="Error sources of the campaign, each with its amplitudes.",
-    **{n: (s.Amplitudes | None, Field(None, description=f"{s.term} ({s.symbol})")) for n, s in SOURCES.items()},
-)
+KNOBS: dict[str, Any] = {n: (s.Amplitudes | None, Field(None, description=f"{s.term} ({s.symbol})")) for n, s in SOURCES.items()}
+Sources = create_model("Sources", __base__=Frozen, __doc__="Error sources of the campaign, each with its amplitudes.", **KNOBS)
 
 
 def _shipped(name: str) -> str:
@@ -49,7 +45,7 @@ class Config(Frozen):
         "float64", description="of the pixel computations; float32 has a floor of about 1e-7 in ΔI/I"
     )
     measurement: Measurement = Field(Measurement(), description="noise, quantisation and saturation of all measurements")
-    sources: Sources = Field(description="error sources and their amplitudes")  # type: ignore[valid-type]
+    sources: Sources = Field(description="error sources and their amplitudes")
     combined: dict[Name, tuple[str, ...]] = Field({}, description="names of sets of the sources above, drawn together")
 
     @property

@@ -113,9 +113,7 @@ class Band(Frozen):
     polarised: bool = Field(description="whether the band is a triplet of polarisers")
     wavelength: float = Field(gt=200, lt=5000, description="central wavelength [nm]")
     width: float = Field(gt=0, lt=1000, description="full width at half maximum [nm]")
-    saturation: float = Field(
-        gt=0, le=100, description="unpolarised normalised radiance πL/E₀ that fills the scale [1]"
-    )
+    saturation: float = Field(gt=0, le=100, description="unpolarised normalised radiance πL/E₀ that fills the scale [1]")
     integration_time: float = Field(gt=0, le=100, description="integration time t relative to the common one [1]")
     extinction_ratio: tuple[Extinction | None, Extinction | None, Extinction | None] | None = Field(
         None, description="T_max / T_min of each polariser, null for an ideal one [1]"
@@ -129,12 +127,8 @@ class Band(Frozen):
     optics_polarisation: tuple[float, float] = Field(
         description="(c2, c4) of the diattenuation ε(θ) = c2 θ² + c4 θ⁴, > 0 if the radial component passes better [1]"
     )
-    low_frequency: tuple[float, float] = Field(
-        description="(c2, c4) of the low-frequency gain P(θ) = 1 + c2 θ² + c4 θ⁴ [1]"
-    )
-    high_frequency: float = Field(
-        ge=0, le=0.2, description="standard deviation of the known inter-pixel coefficients g [1]"
-    )
+    low_frequency: tuple[float, float] = Field(description="(c2, c4) of the low-frequency gain P(θ) = 1 + c2 θ² + c4 θ⁴ [1]")
+    high_frequency: float = Field(ge=0, le=0.2, description="standard deviation of the known inter-pixel coefficients g [1]")
     rayleigh_optical_thickness: float = Field(ge=0, le=5, description="vertical Rayleigh optical thickness [1]")
 
     @model_validator(mode="after")

@@ -54,8 +54,8 @@ def _fill(dataset: Dataset, file: File) -> None:
         for axis, size in zip(v.dimensions, v.values.shape, strict=True):
             if axis not in dataset.dimensions:
                 dataset.createDimension(axis, size)
-        kind = str if v.values.dtype.kind in "OU" else v.values.dtype
-        sparse = {"zlib": True, "complevel": 1, "shuffle": True} if v.attributes.get("sparse") else {}
+        kind: Any = str if v.values.dtype.kind in "OU" else v.values.dtype
+        sparse: dict[str, Any] = {"zlib": True, "complevel": 1, "shuffle": True} if v.attributes.get("sparse") else {}
         variable = dataset.createVariable(name, kind, v.dimensions, fill_value=False, **sparse)
         variable.setncatts({k: a for k, a in v.attributes.items() if k != "sparse"})
         variable[...] = v.values.astype(object) if kind is str else v.values

@@ -7,7 +7,7 @@ multiply-add is written `fma`. `Kernel.py_func` is the same equation in plain Py
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import cache, cached_property, update_wrapper
 from hashlib import sha256
@@ -21,7 +21,7 @@ import numpy as np
 PACKAGE = Path(__file__).parent
 
 
-def digest(paths) -> str:
+def digest(paths: Iterable[Path]) -> str:
     """Fingerprint of files by name and content, 12 hexadecimal digits."""
     h = sha256()
     for path in sorted(paths):
@@ -52,8 +52,9 @@ def compiler() -> Any:
     """Numba, imported at the first call of a kernel, its cache folder set."""
     import numba
 
-    numba.config.CACHE_DIR = str(cache_folder())
-    return numba
+    module: Any = numba
+    module.config.CACHE_DIR = str(cache_folder())
+    return module
 
 
 @cache
@@ -169,7 +170,7 @@ def primitive(emit: Callable) -> Callable[[Callable], Primitive]:
     return lambda py_func: Primitive(py_func, emit)
 
 
-def _rounded(exact: Fraction, kind):
+def _rounded(exact: Fraction, kind: Any) -> Any:
     """The number of type `kind` nearest to `exact`, ties to even."""
     near = kind(float(exact))
     candidates = (np.nextafter(near, kind(-np.inf)), near, np.nextafter(near, kind(np.inf)))

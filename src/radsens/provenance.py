@@ -37,7 +37,7 @@ def _imports(path: Path) -> frozenset[Path]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        found |= {path for name in names if name.startswith("radsens.") and (path := _file(name))}
+        found |= {file for name in names if name.startswith("radsens.") and (file := _file(name))}
     return frozenset(found - {REGISTRY})
 
 

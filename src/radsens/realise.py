@@ -266,7 +266,24 @@ def quantities_of(irm: IRM) -> tuple[str, ...]:
     return QUANTITIES if irm.polarised else QUANTITIES[:1]
 
 
-def realise_band(task, instrument, scene, band, partition, active, span, threads=1) -> BandGaps:
+def in_strata(of_cells: np.ndarray, partition: Partition) -> np.ndarray:
+    """Counts of pixels of each stratum from those of its cells, (realisation, cell) → (realisation, stratum)."""
+    found = np.zeros((len(of_cells), len(partition.names)), np.int64)
+    for c, members in enumerate(partition.members):
+        found[:, members[members >= 0]] += of_cells[:, c, None].astype(np.int64)
+    return found
+
+
+def realise_band(
+    task: Task,
+    instrument: Polarimeter,
+    scene: Scene,
+    band: int,
+    partition: Partition,
+    active: Sequence[tuple[ErrorSource, Any]],
+    span: range,
+    threads: int = 1,
+) -> BandGaps:
     """Gaps of one band over a span of realisations.
 
     Parameters
@@ -313,21 +330,20 @@ def realise_band(task, instrument, scene, band, partition, active, span, threads
     cuts = np.linspace(0, len(span), min(threads, len(span)) + 1).astype(int)
     with ThreadPoolExecutor(max(threads, 1)) as pool_of_threads:
         totals: Any = sum(pool_of_threads.map(part, pairwise(cuts)))
-    saturated = np.zeros((len(span), shape[0]), np.int64)
-    for c, members in enumerate(partition.members):
-        saturated[:, members[members >= 0]] += hits[:, c, None].astype(np.int64)
+    saturated = in_strata(hits, partition)
     n = np.stack([cells.n_strata[1 if q == AOLP else 0] for q in range(quantities)], axis=1).astype(np.int64)
-    return BandGaps(n, rows, totals, saturated, outcome, drawn(actual, believed, task, len(span)))
+    return BandGaps(n, rows, totals, saturated, outcome, drawn(nominal, actual, believed, len(span)))
 
 
-def drawn(actual: IRM, believed: IRM, task: Task, count: int) -> dict[str, np.ndarray]:
-    """Parameters of the model that carries the error, (realisation, sample) and (realisation,)."""
-    irm = believed if task.error_in == "knowledge" else actual
-    samples = irm.relative_transmission.shape[-1]
-    per_sample = {
-        "orientation": np.degrees(irm.orientation),
-        "efficiency": irm.efficiency,
-        "relative_transmission": irm.relative_transmission,
-    }
-    found = {k: np.broadcast_to(v, (count, samples)) for k, v in per_sample.items()}
-    return {**found, "non_linearity": np.broadcast_to(irm.non_linearity, (count,))}
+def drawn(nominal: IRM, actual: IRM, believed: IRM, count: int) -> dict[str, np.ndarray]:
+    """Parameters of the models as drawn, each from the model that it is wrong in, or nominal: (realisation, ...).
+
+    orientation [deg], efficiency [1] and relative_transmission [1] per sample; non_linearity [1].
+    """
+    found = {}
+    for name in ("orientation", "efficiency", "relative_transmission", "non_linearity"):
+        of = [np.asarray(getattr(irm, name)) for irm in (nominal, believed, actual)]
+        value = of[1] if of[1].shape != of[0].shape or (of[1] != of[0]).any() else of[2]
+        shape = (count,) if name == "non_linearity" else (count, nominal.relative_transmission.size)
+        found[name] = np.broadcast_to(np.degrees(value) if name == "orientation" else value, shape)
+    return found

@@ -98,13 +98,13 @@ def classes(strata: Strata, scene: Scene, band: int, field: str) -> tuple[np.nda
     stokes = scene.stokes[band]
     match field:
         case "field":
-            index, names = _between(np.degrees(scene.theta), strata.field, "deg")
+            index, names = _between(np.degrees(scene.theta), strata.field or (), "deg")
         case "dolp":
-            index, names = _between(dolp(stokes), strata.dolp, "")
+            index, names = _between(dolp(stokes), strata.dolp or (), "")
         case "radiance":
-            index, names = _between(stokes[0], strata.radiance, "")
+            index, names = _between(stokes[0], strata.radiance or (), "")
         case "aolp":
-            edges = tuple(np.linspace(0, 60, strata.aolp + 1))
+            edges = tuple(np.linspace(0, 60, (strata.aolp or 1) + 1))
             index, names = _between(aolp(stokes) % 60, edges, "deg")
         case _:
             index, names = scene.scene_class.astype(int), list(scene.class_names)
@@ -140,10 +140,9 @@ def partition(strata: Strata, scene: Scene, band: int) -> Partition:
 def refuse_empty(strata: Strata, scene: Scene) -> None:
     """Refuse a class that holds no pixel in any band: a mistake in its edges. Crossed strata may be empty."""
     for field in strata.fields:
-        counts = 0
-        for band in range(len(scene.bands)):
-            index, names = classes(strata, scene, band, field)
-            counts = counts + np.bincount(index[index >= 0], minlength=len(names))
+        found = [classes(strata, scene, band, field) for band in range(len(scene.bands))]
+        names = found[0][1]
+        counts = np.sum([np.bincount(index[index >= 0], minlength=len(names)) for index, _ in found], axis=0)
         if empty := [n for n, c in zip(names, counts, strict=True) if c == 0]:
             raise Fault(
                 f"strata.{field}: no pixel of the scene is in {', '.join(empty)} in any band; change the edges or the scene"

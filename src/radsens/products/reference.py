@@ -4,6 +4,7 @@
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,7 +25,7 @@ def schema() -> str:
     return json.dumps(Config.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
@@ -47,7 +48,7 @@ def _knobs(model: type[BaseModel]) -> str:
 def config_page() -> str:
     """Every knob of a campaign."""
     union: Any = get_args(SceneSpec)[0]
-    parts = [("Campaign", Config), ("strata", Strata), ("measurement", Measurement)]
+    parts: list[tuple[str, Any]] = [("Campaign", Config), ("strata", Strata), ("measurement", Measurement)]
     parts += [(f"scene, kind: {m.model_fields['kind'].annotation.__args__[0]}", m) for m in get_args(union)]
     parts += [(f"sources.{n}", s.Amplitudes) for n, s in SOURCES.items()]
     pages = [f"## {title}\n\n{_knobs(model)}" for title, model in parts]

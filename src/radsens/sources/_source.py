@@ -36,9 +36,7 @@ class Amplitudes(Frozen):
 
     def scaled(self, k: float) -> Self:
         """The same knobs with an amplitude k times as large."""
-        return self.model_validate(
-            {**self.model_dump(exclude_defaults=True), self.size(): k * getattr(self, self.size())}
-        )
+        return self.model_validate({**self.model_dump(exclude_defaults=True), self.size(): k * getattr(self, self.size())})
 
     @property
     def error_in(self) -> Direction | None:

@@ -18,13 +18,9 @@ from radsens.sources._source import Amplitudes as Base
 class Amplitudes(Base):
     """Knobs of the non-linearity."""
 
-    sigma: float = Field(
-        ge=0, le=0.2, description="1-sigma deviation from linearity at full scale [1]", examples=[0.01]
-    )
+    sigma: float = Field(ge=0, le=0.2, description="1-sigma deviation from linearity at full scale [1]", examples=[0.01])
     order: Literal[2, 3] = Field(2, description="2: quadratic response, 3: cubic response")
-    calibrated_at: float = Field(
-        0.0, ge=0, le=1, description="fraction of full scale where the calibration pins the gain [1]"
-    )
+    calibrated_at: float = Field(0.0, ge=0, le=1, description="fraction of full scale where the calibration pins the gain [1]")
     distribution: Distribution = DISTRIBUTION
 
 

@@ -28,9 +28,7 @@ class Amplitudes(Base):
     )
     correlation: float = correlation("of the extinctions inside the triplet")
     distribution: Distribution = DISTRIBUTION
-    assume_ideal: bool = Field(
-        False, description="the processing believes perfect polarisers, the instrument is nominal"
-    )
+    assume_ideal: bool = Field(False, description="the processing believes perfect polarisers, the instrument is nominal")
 
     @model_validator(mode="after")
     def either_an_error_or_an_assumption(self) -> Self:

@@ -17,9 +17,7 @@ from radsens.sources._source import Amplitudes as Base
 class Amplitudes(Base):
     """Knobs of the orientation error."""
 
-    sigma: float = Field(
-        ge=0, le=10, description="1-sigma error on the orientation of one polariser [deg]", examples=[0.1]
-    )
+    sigma: float = Field(ge=0, le=10, description="1-sigma error on the orientation of one polariser [deg]", examples=[0.1])
     correlation: float = correlation("of the orientations inside the triplet")
     distribution: Distribution = DISTRIBUTION
 

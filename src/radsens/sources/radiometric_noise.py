@@ -17,12 +17,8 @@ from radsens.sources._source import Direction, ErrorSource
 class Amplitudes(Base):
     """Knobs of the noise: either `snr` or `model: instrument`. The reported amplitude is 1 / snr."""
 
-    snr: float | None = Field(
-        None, ge=1, le=1e6, description="signal-to-noise ratio of one polariser sample [1]", examples=[200]
-    )
-    model: Literal["instrument"] | None = Field(
-        None, description="instrument: read and shot noise of the instrument's file"
-    )
+    snr: float | None = Field(None, ge=1, le=1e6, description="signal-to-noise ratio of one polariser sample [1]", examples=[200])
+    model: Literal["instrument"] | None = Field(None, description="instrument: read and shot noise of the instrument's file")
 
     @model_validator(mode="after")
     def either_a_ratio_or_the_instrument(self) -> Self:

@@ -32,11 +32,7 @@ class Amplitudes(Base):
 
 def modify(irm, amplitudes, z):
     """Change the transmissions; z: one draw per polariser and a common one."""
-    t = (
-        amplitudes.sigma
-        * correlated(z, amplitudes.correlation, amplitudes.distribution)
-        * DRAWN[amplitudes.normalisation]
-    )
+    t = amplitudes.sigma * correlated(z, amplitudes.correlation, amplitudes.distribution) * DRAWN[amplitudes.normalisation]
     return replace(irm, relative_transmission=irm.relative_transmission * (1 + t))
 
 
