@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from tests.workflow_tools import BOTH, CONTROL, LINEARITY, ORIENTATION, SPANS, TIMEOUT, TINY, one_sentence
+from tests.workflow_tools import BOTH, CONTROL, LINEARITY, ORIENTATION, SPANS, TIMEOUT, one_sentence
 
 from radsens import io
 
@@ -260,13 +260,3 @@ def test_results_without_the_right_to_write_are_refused_before_anything_runs(fre
     assert done.code == 2
     assert "results cannot be written there" in one_sentence(done.err)
     assert not list(results.iterdir())
-
-
-def test_a_campaign_of_one_realisation_has_no_spread_and_says_so(fresh):
-    """An empty cell, not 0: one realisation tells nothing of the others."""
-    fresh.write(realisations=1, sources={ORIENTATION: TINY["sources"][ORIENTATION]}, combined={})
-    fresh.run()
-    head, first, *_ = [line.split(",") for line in fresh.table.decode().splitlines()]
-    row = dict(zip(head, first, strict=True))
-    assert [row[name] for name in ("between", "total", "mc_error")] == ["", "", ""]
-    assert float(row["rms"]) > 0

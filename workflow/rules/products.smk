@@ -27,6 +27,6 @@ rule table:
         "../../environment.yml"
     params:
         id=campaign.id,
-        folder=subpath(output[0], parent=True),
+        folder=lambda wildcards, output: output[0].rpartition("/")[0],
     shell:
         "radsens --log {log} table {params.folder} --write {params.id} {input}"

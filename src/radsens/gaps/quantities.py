@@ -35,8 +35,8 @@ def arctan_unit(q):
 def gap_row(gaps, s, q_ref, u_ref, p_ref):
     """Gaps of a row, gaps (5, pixel), from s = (I, Q, U)' / I_ref (3, pixel) and the reference q, u, DoLP (pixel).
 
-    The angle between two directions of polarisation is half that of (q, u)' seen from (q, u)_ref; its half angle is
-    arctan(|y| / (√(x²+y²) + |x|)), without cancellation however small the gap is.
+    The angle between two directions of polarisation is half that of (q, u)' seen from (q, u)_ref, (x, y); its half angle is
+    arctan(|y| / (√(x²+y²) + |x|)), √(x²+y²) = √(q²+u²)' P_ref, without cancellation however small the gap is.
     """
     di, dq, du, dp, da = gaps[0], gaps[1], gaps[2], gaps[3], gaps[4]
     si, sq, su = s[0], s[1], s[2]
@@ -44,11 +44,12 @@ def gap_row(gaps, s, q_ref, u_ref, p_ref):
         di[i] = si[i] - like(si[i], 1.0)
         dq[i] = sq[i] - q_ref[i]
         du[i] = su[i] - u_ref[i]
-        dp[i] = np.sqrt(fma(sq[i], sq[i], su[i] * su[i])) / si[i] - p_ref[i]
+        da[i] = np.sqrt(fma(sq[i], sq[i], su[i] * su[i]))
+        dp[i] = da[i] / si[i] - p_ref[i]
     for i in range(da.size):
         y = fma(su[i], q_ref[i], -(sq[i] * u_ref[i]))
         x = fma(sq[i], q_ref[i], su[i] * u_ref[i])
-        d = np.sqrt(fma(x, x, y * y)) + abs(x)
+        d = fma(da[i], p_ref[i], abs(x))
         d = d if d > like(d, TINY) else like(d, TINY)
         angle = like(y, DEGREES) * arctan_unit(abs(y) / d)
         angle = like(y, 90.0) - angle if x < like(x, 0.0) else angle
