@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.workflow_tools import BOTH, CONTROL, LINEARITY, ORIENTATION, TINY, changed
+from tests.workflow_tools import BOTH, CHECKOUT, CONTROL, LINEARITY, ORIENTATION, TINY, changed
 
 from radsens import chunk, config, kernel, provenance
 from radsens.campaign import Campaign
@@ -25,7 +25,7 @@ EVERYTHING = {SCENE, TABLES, *ALL}
 # Files of the package by what an edit of them changes.
 BOTH_KEYS = {"elementary.py", "instrument.py", "schema.py", "gaps/strata.py", "chunk.py"}
 SCENE_CODE = {*BOTH_KEYS, "io.py", "scenes/files.py", "scenes/uniform.py"}
-EQUATION = {*BOTH_KEYS, *("realise.py", "random.py", "kernel.py", "models/polarimeter.py")}
+EQUATION = {*BOTH_KEYS, *("realise.py", "random.py", "kernel.py", "models/irm.py", "models/polarimeter.py")}
 EQUATION |= {"gaps/quantities.py", "gaps/statistics.py", "sources/_source.py"}
 SOURCE_CODE = {f"sources/{LINEARITY}.py": {LINEARITY, BOTH}, f"sources/{ORIENTATION}.py": {ORIENTATION, BOTH}}
 FILES = {str(path.relative_to(kernel.PACKAGE)) for path in kernel.PACKAGE.rglob("*.py")}
@@ -44,20 +44,6 @@ def depends(one, other):
 
 
 # ------------------------------------------------------------------------------------------------------- the settings
-def test_the_same_settings_have_the_same_keys_whatever_the_process():
-    code = "from tests.test_campaign import campaign; print(campaign().all_gaps)"
-    found = set()
-    for seed in ("1", "2"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed}
-        root = Path(__file__).parents[1]
-        found.add(
-            subprocess.run(
-                [sys.executable, "-c", code], cwd=root, env=environment, check=True, capture_output=True, timeout=60
-            ).stdout
-        )
-    assert found == {f"{campaign().all_gaps}\n".encode()}
-
-
 @pytest.mark.parametrize(
     "knobs",
     [
@@ -121,6 +107,16 @@ def package(tmp_path_factory):
         provenance._imports.cache_clear()
         yield folder
     provenance._imports.cache_clear()
+
+
+def test_the_same_settings_have_the_same_keys_whatever_the_process(package):
+    found = set()
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(package.parent)}
+        command = [sys.executable, "-c", "from tests.test_campaign import campaign; print(campaign().files)"]
+        done = subprocess.run(command, cwd=CHECKOUT, env=environment, check=True, capture_output=True, text=True, timeout=60)
+        found.add(done.stdout)
+    assert found == {f"{campaign().files}\n"}
 
 
 def changed_by(package, file):

@@ -27,8 +27,9 @@ from radsens.sources._source import Direction, ErrorSource
 
 ROW = 512  # pixels of a tile at most
 PAD = 64  # tiles are padded to multiples of it
-BLOCK = 2  # realisations that share a reading of the pixels, at most
-BLOCK_BYTES = 64 << 20  # of their histograms, at most
+NEAR_BYTES = 16 << 20  # of the pixels, up to which they are taken to stay in the cache from one realisation to the next
+BLOCK = 4  # realisations that share a reading of the pixels where they do not, at most
+BLOCK_BYTES = 64 << 20  # of the histograms of a block, at most
 LAST_REASON = len(REASONS) - 1
 OUTCOMES = (*REASONS, *FAULTS)
 
@@ -314,7 +315,8 @@ def realise_band(
     shape = (len(partition.names), quantities)
     rows = np.full((len(span), *shape, len(STATISTICS)), np.nan)
     hits = np.zeros((len(span), len(partition.members)))
-    block = int(np.clip(BLOCK_BYTES // (shape[0] * shape[1] * BINS * 4), 1, BLOCK))
+    most = 1 if image.pixels.nbytes <= NEAR_BYTES else BLOCK
+    block = int(np.clip(BLOCK_BYTES // (shape[0] * shape[1] * BINS * 4), 1, most))
     switch, keys, p = polarimeter.switches(actual, believed), field_keys(task, name), parameters.astype(task.precision)
 
     def part(bounds: tuple[int, int]) -> np.ndarray:

@@ -44,7 +44,7 @@ def gap_row(gaps, s, q_ref, u_ref, p_ref):
         di[i] = si[i] - like(si[i], 1.0)
         dq[i] = sq[i] - q_ref[i]
         du[i] = su[i] - u_ref[i]
-        da[i] = np.sqrt(fma(sq[i], sq[i], su[i] * su[i]))
+        da[i] = np.sqrt(fma(sq[i], sq[i], su[i] * su[i]))  # used below
         dp[i] = da[i] / si[i] - p_ref[i]
     for i in range(da.size):
         y = fma(su[i], q_ref[i], -(sq[i] * u_ref[i]))
