@@ -130,9 +130,10 @@ def gather(
     output: Output,
 ) -> None:
     """Gather the chunks of one source, each checked, into one file."""
-    from radsens import chunk, io
+    from radsens import gather as gathering
+    from radsens import io
 
-    io.write(output, chunk.gather(chunks, realisations, span))
+    io.write(output, gathering.gather(chunks, realisations, span))
 
 
 @app.command(**example("radsens table config/test.yaml"))
