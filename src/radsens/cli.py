@@ -158,7 +158,7 @@ def table(
 def image(
     source: Annotated[str, typer.Argument(help="error source, combination, or control")],
     realisation: Annotated[int, typer.Argument(min=0, help="number of the realisation")],
-    config: Annotated[Path, typer.Option(help="the campaign's YAML")],
+    config: Annotated[Path, typer.Option(help="the campaign's YAML")] = Path("config/test.yaml"),
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="netCDF to write, and PNG beside it; default: the campaign's images/")
     ] = None,
