@@ -172,7 +172,13 @@ def primitive(emit: Callable) -> Callable[[Callable], Primitive]:
 
 def _rounded(exact: Fraction, kind: Any) -> Any:
     """The number of type `kind` nearest to `exact`, ties to even."""
-    near = kind(float(exact))
+    try:
+        with np.errstate(over="ignore"):
+            near = kind(float(exact))
+    except OverflowError:
+        near = kind(np.inf if exact > 0 else -np.inf)
+    if np.isinf(near):
+        return near
     candidates = (np.nextafter(near, kind(-np.inf)), near, np.nextafter(near, kind(np.inf)))
     word = {np.float32: np.uint32, np.float64: np.uint64}[kind]
     finite = [c for c in candidates if np.isfinite(c)]
