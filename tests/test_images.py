@@ -187,7 +187,7 @@ def test_every_variable_says_what_it_is_and_in_which_unit(campaign):
     image = io.read(write_image(campaign, "all_sources", 5, None, None)[0])
     for name, variable in image.variables.items():
         assert variable.attributes["long_name"], name
-        assert variable.values.dtype == object or variable.attributes["units"] in ("1", "degree"), name
+        assert variable.values.dtype == object or variable.attributes["units"] in ("1", "degree", "count"), name
     about = image.attributes
     assert about["Conventions"] == "CF-1.11"
     assert (about["error_source"], about["realisation"], about["outcome"]) == ("all_sources", 5, "ok")

@@ -16,6 +16,7 @@ from radsens import io, provenance
 from radsens.gaps.quantities import MEANING, QUANTITIES, UNITS
 from radsens.gaps.statistics import LOG_BITS, LOG_HALF, LOG_LOWEST, STATISTICS, TOTAL_BINS
 from radsens.gaps.strata import Strata, partition, refuse_empty
+from radsens.models.irm import DRAWN
 from radsens.realise import OUTCOMES, BandGaps, Task, acting, realise_band
 from radsens.scenes import SceneSpec, files, render
 from radsens.schema import Fault, Frozen, Name, Scene, validated
@@ -51,17 +52,16 @@ def span_of(name: str) -> range:
 
 def drawn_parameters(gaps: list[BandGaps | None], count: int) -> dict[str, io.Variable]:
     """Parameters of the modified model, NaN where a band has none."""
-    shapes = {"orientation": ("degree", 3), "efficiency": ("1", 3), "relative_transmission": ("1", 3), "non_linearity": ("1", 0)}
     found = {}
-    for name, (unit, samples) in shapes.items():
-        axes = ("realisation", "band", "polariser") if samples else ("realisation", "band")
-        values = np.full((count, len(gaps), samples) if samples else (count, len(gaps)), np.nan)
+    for name, (unit, per_sample) in DRAWN.items():
+        axes = ("realisation", "band", "polariser") if per_sample else ("realisation", "band")
+        shape = (count, len(gaps), len(POLARISERS)) if per_sample else (count, len(gaps))
+        values = np.full(shape, np.nan)
         for b, gap in enumerate(gaps):
-            if gap is not None and (not samples or gap.drawn[name].shape[1] == samples):
+            if gap is not None and gap.drawn[name].shape[1:] == shape[2:]:
                 values[:, b] = gap.drawn[name]
-        found[name] = io.Variable(
-            axes, values, {"units": unit, "long_name": f"{name.replace('_', ' ')} of the model with the error"}
-        )
+        meaning = f"{name.replace('_', ' ')} of the model with the error"
+        found[name] = io.Variable(axes, values, {"units": unit, "long_name": meaning})
     return found
 
 

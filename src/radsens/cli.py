@@ -119,6 +119,8 @@ def realise(
     else:
         campaign = _campaign(Path(task))
         settings, scene = campaign.task(source), scene or Path(campaign.scene)
+        if not scene.is_file():
+            raise Fault(f"{scene}: there is no such scene yet; make it with radsens scene {task} --output {scene}")
     io.write(output, chunk.compute(settings, scene, chunk.span_of(span), threads, key))
 
 
@@ -144,10 +146,12 @@ def table(
     stratum: Annotated[str, typer.Option(help="part of the image to print")] = "all",
 ) -> None:
     """Print the sensitivity table of a campaign with its control row, or write it: one step of the workflow."""
-    if write:
+    if write is not None:
         from radsens.products import tables
 
         tables.write(write, gaps or [], where)
+    elif gaps:
+        raise Fault(f"{gaps[0]}: gathered rows are given with --write alone; a table is printed from the campaign's YAML")
     else:
         from radsens.products.screen import show_table
 

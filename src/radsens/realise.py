@@ -20,7 +20,8 @@ from radsens.gaps.sums import FAULTS, PILOTS, Cells, aim, aim_again, discard, em
 from radsens.instrument import Polarimeter
 from radsens.kernel import chain, kernel
 from radsens.models import polarimeter
-from radsens.models.polarimeter import IRM, REASONS, SATURATE, TABLE_ROWS, simulate
+from radsens.models.irm import DRAWN, IRM
+from radsens.models.polarimeter import REASONS, SATURATE, TABLE_ROWS, simulate
 from radsens.random import address, draws
 from radsens.schema import Frozen, Name, Scene
 from radsens.sources._source import Direction, ErrorSource
@@ -267,6 +268,40 @@ def quantities_of(irm: IRM) -> tuple[str, ...]:
     return QUANTITIES if irm.polarised else QUANTITIES[:1]
 
 
+class Setting(NamedTuple):
+    """What a band is computed with over a span: its models, pixel table, parameters, outcomes so far, switches, keys."""
+
+    nominal: IRM
+    actual: IRM
+    believed: IRM
+    table: np.ndarray
+    parameters: np.ndarray
+    outcome: np.ndarray
+    switch: np.ndarray
+    keys: np.ndarray
+
+
+def prepared(
+    task: Task, instrument: Polarimeter, scene: Scene, band: int, active: Sequence[tuple[ErrorSource, Any]], span: range
+) -> Setting:
+    """Models, tables and addresses of one band over a span."""
+    name = scene.bands[band]
+    actual, believed = models(task, instrument, name, active, span)
+    nominal = polarimeter.nominal(instrument, name)
+    parameters, outcome = polarimeter.parameters(actual, believed, len(span))
+    table = polarimeter.pixel_table(nominal, scene, band, f"{instrument.name}.{name}")
+    switch, keys = polarimeter.switches(actual, believed), field_keys(task, name)
+    return Setting(nominal, actual, believed, table, parameters.astype(task.precision), outcome, switch, keys)
+
+
+def laid(setting: Setting, partition: Partition, scene: Scene, precision: str) -> tuple[Image, Image]:
+    """Tiles of all pixels, cell by cell, and of those that stand for their cell."""
+    weights = np.stack([np.ones(partition.aolp.size), partition.aolp])
+    order = np.lexsort((np.arange(partition.cell.size), ~partition.aolp, partition.cell))
+    given = partition.cell, setting.table, weights, scene, precision
+    return lay(order, *given, cut=True), lay(pilots(partition), *given, cut=False)
+
+
 def in_strata(of_cells: np.ndarray, partition: Partition) -> np.ndarray:
     """Counts of pixels of each stratum from those of its cells, (realisation, cell) → (realisation, stratum)."""
     found = np.zeros((len(of_cells), len(partition.names)), np.int64)
@@ -302,30 +337,22 @@ def realise_band(
     -------
     BandGaps
     """
-    name = scene.bands[band]
-    actual, believed = models(task, instrument, name, active, span)
-    nominal = polarimeter.nominal(instrument, name)
-    parameters, outcome = polarimeter.parameters(actual, believed, len(span))
-    table = polarimeter.pixel_table(nominal, scene, band, f"{instrument.name}.{name}")
-    weights = np.stack([np.ones(partition.aolp.size), partition.aolp])
-    order = np.lexsort((np.arange(partition.cell.size), ~partition.aolp, partition.cell))
-    image = lay(order, partition.cell, table, weights, scene, task.precision, cut=True)
-    pilot_image = lay(pilots(partition), partition.cell, table, weights, scene, task.precision, cut=False)
-    cells, quantities = count(partition), len(quantities_of(nominal))
+    setting = prepared(task, instrument, scene, band, active, span)
+    image, pilot_image = laid(setting, partition, scene, task.precision)
+    cells, quantities = count(partition), len(quantities_of(setting.nominal))
     shape = (len(partition.names), quantities)
-    rows = np.full((len(span), *shape, len(STATISTICS)), np.nan)
+    rows, outcome = np.full((len(span), *shape, len(STATISTICS)), np.nan), setting.outcome
     hits = np.zeros((len(span), len(partition.members)))
     most = 1 if image.pixels.nbytes <= NEAR_BYTES else BLOCK
     block = int(np.clip(BLOCK_BYTES // (shape[0] * shape[1] * BINS * 4), 1, most))
-    switch, keys, p = polarimeter.switches(actual, believed), field_keys(task, name), parameters.astype(task.precision)
+    samples = setting.nominal.relative_transmission.size
 
     def part(bounds: tuple[int, int]) -> np.ndarray:
         a, b = bounds
         totals, values = np.zeros((*shape, TOTAL_BINS), np.int64), np.zeros((quantities, pilot_image.detector.size))
-        samples = nominal.relative_transmission.size
         sums, block_desk = empty_sums(cells, block, quantities, ROW), desk(samples, quantities, task.precision)
         scratch = np.zeros(b - a, bool), sums, block_desk, values
-        given = image, pilot_image, cells, p[a:b], switch, span.start + a, keys, samples
+        given = image, pilot_image, cells, setting.parameters[a:b], setting.switch, span.start + a, setting.keys, samples
         span_pass(rows[a:b], totals, hits[a:b], outcome[a:b], *scratch, *given)
         return totals
 
@@ -334,18 +361,31 @@ def realise_band(
         totals: Any = sum(pool_of_threads.map(part, pairwise(cuts)))
     saturated = in_strata(hits, partition)
     n = np.stack([cells.n_strata[1 if q == AOLP else 0] for q in range(quantities)], axis=1).astype(np.int64)
-    return BandGaps(n, rows, totals, saturated, outcome, drawn(nominal, actual, believed, len(span)))
+    return BandGaps(n, rows, totals, saturated, outcome, drawn(setting, len(span)))
 
 
-def drawn(nominal: IRM, actual: IRM, believed: IRM, count: int) -> dict[str, np.ndarray]:
+def gap_image(
+    task: Task, instrument: Polarimeter, scene: Scene, band: int, active: Sequence[tuple[ErrorSource, Any]], realisation: int
+) -> np.ndarray:
+    """Gaps of all pixels of one band in one realisation: (quantity, pixel), with the draws and kernels of `realise_band`."""
+    setting = prepared(task, instrument, scene, band, active, range(realisation, realisation + 1))
+    pixels, samples = scene.theta.size, setting.nominal.relative_transmission.size
+    everywhere = np.arange(pixels), np.zeros(pixels, np.int64), setting.table, np.ones((2, pixels))
+    image = lay(*everywhere, scene, task.precision, cut=False)
+    out = np.zeros((len(quantities_of(setting.nominal)), image.detector.size), task.precision)
+    image_pass(out, image, setting.parameters[0], setting.switch, realisation, setting.keys, samples)
+    return out[:, :pixels].astype(float)
+
+
+def drawn(setting: Setting, count: int) -> dict[str, np.ndarray]:
     """Parameters of the models as drawn, each from the model that it is wrong in, or nominal: (realisation, ...).
 
-    orientation [deg], efficiency [1] and relative_transmission [1] per sample; non_linearity [1].
+    Those of `irm.DRAWN`, in its units, (realisation, sample) or (realisation,).
     """
     found = {}
-    for name in ("orientation", "efficiency", "relative_transmission", "non_linearity"):
-        of = [np.asarray(getattr(irm, name)) for irm in (nominal, believed, actual)]
+    for name, (unit, per_sample) in DRAWN.items():
+        of = [np.asarray(getattr(irm, name)) for irm in (setting.nominal, setting.believed, setting.actual)]
         value = of[1] if of[1].shape != of[0].shape or (of[1] != of[0]).any() else of[2]
-        shape = (count,) if name == "non_linearity" else (count, nominal.relative_transmission.size)
-        found[name] = np.broadcast_to(np.degrees(value) if name == "orientation" else value, shape)
+        shape = (count, setting.nominal.relative_transmission.size) if per_sample else (count,)
+        found[name] = np.broadcast_to(np.degrees(value) if unit == "degree" else value, shape)
     return found

@@ -87,6 +87,7 @@ def aolp(stokes: np.ndarray) -> np.ndarray:
 
 def _between(values: np.ndarray, edges: tuple[float, ...], unit: str) -> tuple[np.ndarray, list[str]]:
     """Class of each value, the last edge included, −1 outside; and the names of the classes."""
+    values = np.rint(values * 1e9) / 1e9  # what is on an edge but for rounding is on it
     index = np.searchsorted(edges, values, side="right") - 1
     index[values == edges[-1]] = len(edges) - 2
     index[index > len(edges) - 2] = -1
@@ -105,7 +106,7 @@ def classes(strata: Strata, scene: Scene, band: int, field: str) -> tuple[np.nda
             index, names = _between(stokes[0], strata.radiance or (), "")
         case "aolp":
             edges = tuple(np.linspace(0, 60, (strata.aolp or 1) + 1))
-            index, names = _between(aolp(stokes) % 60, edges, "deg")
+            index, names = _between(np.rint(aolp(stokes) * 1e9) / 1e9 % 60, edges, "deg")
         case _:
             index, names = scene.scene_class.astype(int), list(scene.class_names)
     return index, [f"{field}:{n}" for n in names]

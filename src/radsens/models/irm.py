@@ -6,6 +6,16 @@ import numpy as np
 
 from radsens.instrument import Polarimeter
 
+# Parameters that a realisation may draw, as they are recorded: unit, and whether each sample has its own.
+DRAWN = {
+    "absolute_gain": ("count", False),
+    "relative_transmission": ("1", True),
+    "orientation": ("degree", True),
+    "efficiency": ("1", True),
+    "non_linearity": ("1", False),
+    "dark": ("count", False),
+}
+
 
 @dataclass(frozen=True)
 class IRM:

@@ -20,7 +20,7 @@ from radsens.gaps.strata import Strata, dolp, partition
 from radsens.models import polarimeter
 from radsens.products import figures
 from radsens.products.figures import Layout, Scale
-from radsens.realise import OUTCOMES, BandGaps, acting, field_keys, image_pass, lay, models, quantities_of, realise_band
+from radsens.realise import OUTCOMES, BandGaps, acting, gap_image, realise_band
 from radsens.schema import Fault, Scene
 from radsens.sources import SOURCES
 
@@ -80,7 +80,7 @@ def write_image(campaign: Any, source: str, realisation: int, output: Path | Non
         raise Fault(f"realisation: must be below {count}, as many as {source} has in the campaign, got {realisation}")
     if path.suffix not in (".nc", ".png"):
         raise Fault(f"--output: {path}: give a name that ends in .nc; the PNG beside it takes the same name")
-    active = [(SOURCES[n], SOURCES[n].Amplitudes.model_validate(a)) for n, a in task.sources.items()]
+    active = chunk.active_of(task)
     bands = bands_of(campaign, source, active)
     if band not in (None, *bands):
         raise Fault(f"--band: must be one where {source} acts: {', '.join(bands)}; got {band!r}")
@@ -114,7 +114,7 @@ def band_image(campaign: Any, task: Any, scene: Scene, band: str, active: Sequen
     gaps = realise_band(task, campaign.instrument, scene, b, part, here, span)
     if gaps.outcome[0]:
         raise Fault(f"realisation: {realisation} failed in band {band} ({OUTCOMES[gaps.outcome[0]]}), so that it has no image")
-    gap = pixel_gaps(campaign, task, scene, b, here, realisation)
+    gap = gap_image(task, campaign.instrument, scene, b, here, realisation)
     stokes = scene.stokes[b]
     reference = np.stack([*stokes, dolp(stokes), figures.angle(stokes)])[: len(gap)]
     error = reference + gap
@@ -122,28 +122,6 @@ def band_image(campaign: Any, task: Any, scene: Scene, band: str, active: Sequen
     error[AOLP:] = 90 - (90 - error[AOLP:]) % 180
     gap[AOLP:, ~part.aolp] = np.nan
     return BandImage(band, threshold, dict(zip(VERSIONS, (reference, error, gap), strict=True)), gaps)
-
-
-def pixel_gaps(campaign: Any, task: Any, scene: Scene, b: int, active: Sequence[Any], realisation: int) -> np.ndarray:
-    """Gaps of all pixels of band number b in one realisation, as the campaign computes them: (quantity, pixel)."""
-    instrument, name, pixels = campaign.instrument, scene.bands[b], scene.theta.size
-    actual, believed = models(task, instrument, name, active, range(realisation, realisation + 1))
-    nominal = polarimeter.nominal(instrument, name)
-    table = polarimeter.pixel_table(nominal, scene, b, f"{instrument.name}.{name}")
-    one_cell, weights = np.zeros(pixels, np.int64), np.ones((2, pixels))
-    image = lay(np.arange(pixels), one_cell, table, weights, scene, task.precision, cut=False)
-    parameters, _ = polarimeter.parameters(actual, believed, 1)
-    out = np.zeros((len(quantities_of(nominal)), image.detector.size), task.precision)
-    image_pass(
-        out,
-        image,
-        parameters[0].astype(task.precision),
-        polarimeter.switches(actual, believed),
-        realisation,
-        field_keys(task, name),
-        nominal.relative_transmission.size,
-    )
-    return out[:, :pixels].astype(float)
 
 
 def netcdf(campaign: Any, source: str, realisation: int, scene: Scene, layout: Layout, images: Sequence[BandImage]) -> io.File:

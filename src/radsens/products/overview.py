@@ -4,14 +4,15 @@ from typing import Any
 
 import numpy as np
 
+from radsens import chunk, realise, scenes
 from radsens import instrument as instruments_module
-from radsens import realise, scenes
+from radsens.config import CONTROL
 from radsens.gaps import strata
 from radsens.gaps.strata import partition, refuse_empty
 from radsens.models import polarimeter
+from radsens.models.irm import IRM
 from radsens.products.screen import console, grid
 from radsens.schema import Fault
-from radsens.sources import SOURCES
 
 MOST_LOST = 0.01  # of the draws: beyond, the sample that is left is no longer the one that was asked for
 SAMPLE = 10_000  # draws from which the lost share is told
@@ -47,6 +48,11 @@ def overview(campaign: Any) -> None:
     out.print(grid("\njobs", ("source", "realisations", "jobs", "expected failed", "drawn"), rows))
     jobs = sum(len(campaign.chunks(n)) for n in campaign.names)
     out.print(f"\n{jobs} realise jobs, {len(campaign.names)} gather jobs, 1 scene, 1 table; results in {campaign.root}/")
+    for name in campaign.config.amplitudes:
+        if changes_nothing(campaign, name):
+            out.print(
+                f"[bold]note:[/] {name} changes nothing on this instrument with these amplitudes: its rows will be rounding"
+            )
     campaign.refuse_unwritable()
     if worst := [n for n, share in lost.items() if share > MOST_LOST]:
         raise Fault(
@@ -75,16 +81,27 @@ def _strata(parts: list[Any]) -> list[list[Any]]:
     return [[name, *(int(n[s]) for n in counts)] for s, name in enumerate(parts[0].names)]
 
 
+def models(campaign: Any, name: str, band: str) -> tuple[IRM, IRM, int]:
+    """Actual and believed model of a sample of the draws of a name in one band, and the size of the sample."""
+    task, span = campaign.task(name), range(min(campaign.realisations(name), SAMPLE))
+    here = realise.acting(chunk.active_of(task), campaign.instrument, band)
+    return *realise.models(task, campaign.instrument, band, here, span), len(span)
+
+
 def lost_share(campaign: Any, name: str) -> float:
     """Share of the draws of a name that would fail before a pixel is computed, in its worst band [1]."""
-    task, span = campaign.task(name), range(min(campaign.realisations(name), SAMPLE))
-    active = [(SOURCES[m], campaign.config.amplitudes[m]) for m in campaign.members(name)]
-    shares = [0.0]
+    sampled = [polarimeter.parameters(*models(campaign, name, band)) for band in campaign.config.bands]
+    return max(float((outcome > 0).mean()) for _, outcome in sampled)
+
+
+def changes_nothing(campaign: Any, name: str) -> bool:
+    """Whether the draws of a name leave the model as it is without them, in every band: no error to analyse."""
     for band in campaign.config.bands:
-        here = realise.acting(active, campaign.instrument, band)
-        actual, believed = realise.models(task, campaign.instrument, band, here, span)
-        shares.append(float((polarimeter.parameters(actual, believed, len(span))[1] > 0).mean()))
-    return max(shares)
+        drawn, reference = models(campaign, name, band), models(campaign, CONTROL, band)
+        same = np.array_equal(polarimeter.switches(*drawn[:2]), polarimeter.switches(*reference[:2]))
+        if not same or (polarimeter.parameters(*drawn)[0] != polarimeter.parameters(*reference)[0]).any():
+            return False
+    return True
 
 
 def instruments_table(name: str | None) -> None:

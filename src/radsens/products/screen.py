@@ -44,7 +44,7 @@ def _pivot(frame: pd.DataFrame, column: str) -> list[list[Any]]:
     for (source, band), rows in frame.groupby(["source", "band"], sort=False):
         values = dict(zip(rows["quantity"], rows[column].astype(float), strict=True))
         amplitude, unit = rows["amplitude"].iloc[0], rows["amplitude_unit"].iloc[0]
-        size = "" if amplitude != amplitude else f"{amplitude:g}" + (f" {unit}" if unit != "1" else "")
+        size = "" if amplitude != amplitude else f"{amplitude:g}" + (f" {unit}" if unit not in ("1", "") else "")
         found.append([source, band, size, *(values.get(q, float("nan")) for q in UNITS)])
     return found
 
@@ -54,7 +54,7 @@ def show_table(campaign: Any, stratum: str) -> None:
     folder = campaign.root
     if lost := [path for path in campaign.tables if path != campaign.mark and not Path(path).is_file()]:
         raise Fault(f"{lost[0]}: not made yet; run snakemake --profile profiles/local --configfile with this campaign")
-    frame = pd.read_csv(campaign.table, keep_default_na=False, na_values=[""])
+    frame = pd.read_csv(campaign.table, dtype={"amplitude_unit": str, "unit": str})
     if stratum not in set(frame["stratum"]):
         raise Fault(f"--stratum: {stratum!r} is not in the table; it has {', '.join(dict.fromkeys(frame['stratum']))}")
     out, chosen = console(), frame[frame["stratum"] == stratum]
@@ -74,11 +74,12 @@ def show_table(campaign: Any, stratum: str) -> None:
             left=2,
         )
     )
-    _control(out, folder)
+    _control(out, campaign)
     _notes(out, folder, chosen)
 
 
-def _control(out: Console, folder: Path) -> None:
+def _control(out: Console, campaign: Any) -> None:
+    folder = campaign.root
     control, strata = pd.read_csv(folder / "control.csv"), pd.read_csv(folder / "strata.csv")
     excluded = strata[strata["stratum"] == "all"].set_index("band")["aolp_excluded"]
     rows = []
@@ -86,7 +87,9 @@ def _control(out: Console, folder: Path) -> None:
         values = dict(zip(group["quantity"], group["max_abs_gap"], strict=True))
         part = excluded[band]
         rows.append([band, *(values.get(q, float("nan")) for q in UNITS), "" if part != part else f"{part:.1%}"])
-    out.print(grid("\ncontrol: largest |gap| without any error", ("band", *HEADS.values(), "no AoLP (small DoLP)"), rows))
+    on = [name for name, there in campaign.config.measurement if there]
+    title = "\ncontrol: largest |gap| without any error" + (f", but with {' and '.join(on)}" if on else "")
+    out.print(grid(title, ("band", *HEADS.values(), "no AoLP (small DoLP)"), rows))
 
 
 def _notes(out: Console, folder: Path, chosen: pd.DataFrame) -> None:
