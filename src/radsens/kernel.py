@@ -5,7 +5,9 @@ sources, so that a helper edited in another file is seen. No fastmath (gaps may 
 multiply-add is written `fma`. `Kernel.py_func` is the same equation in plain Python, the oracle of the tests.
 """
 
+import atexit
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -34,17 +36,21 @@ def digest(paths: Iterable[Path]) -> str:
 def cache_folder() -> Path:
     """Folder of the compiled kernels: private to these sources and this numba, made if it is missing.
 
-    `RADSENS_CACHE`, else `XDG_CACHE_HOME`/radsens, else ~/.cache/radsens; a temporary folder where that is read-only.
+    In `RADSENS_CACHE`, else `XDG_CACHE_HOME`/radsens, else ~/.cache/radsens; where nothing can be written there, a temporary
+    folder that lasts as long as the process.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    root = Path(os.environ.get("RADSENS_CACHE") or Path(home) / "radsens")
-    folder = root / f"{digest(PACKAGE.rglob('*.py'))}-{version('numba')}-{version('llvmlite')}"
+    asked, cache_home = os.environ.get("RADSENS_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    root = Path(asked or (Path(cache_home) / "radsens" if cache_home else "~/.cache/radsens"))
     try:
+        folder = root.expanduser() / f"{digest(PACKAGE.rglob('*.py'))}-{version('numba')}-{version('llvmlite')}"
         folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK)
-    except OSError:
-        writable = False
-    return folder if writable else Path(tempfile.mkdtemp(prefix="radsens-cache-"))
+        if os.access(folder, os.W_OK):
+            return folder
+    except (OSError, RuntimeError):  # the latter: there is no home
+        pass
+    folder = Path(tempfile.mkdtemp(prefix="radsens-cache-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @cache
