@@ -120,7 +120,7 @@ def realise(
         campaign = _campaign(Path(task))
         settings, scene = campaign.task(source), scene or Path(campaign.scene)
         if not scene.is_file():
-            raise Fault(f"{scene}: there is no such scene yet; make it with radsens scene {task} --output {scene}")
+            raise Fault(f"{scene}: there is no such file; make it with radsens scene {task} --output {scene}")
     io.write(output, chunk.compute(settings, scene, chunk.span_of(span), threads, key))
 
 
