@@ -186,8 +186,12 @@ def test_a_killed_master_is_resumed_where_it_was(desk, tmp_path, kill):
     assert LOCKED in desk.snakemake().text
     assert desk.snakemake("--unlock").code == 0
     time.sleep(1)
+    standing = [path.stem for path in (desk.results / "chunks" / BOTH).glob("*/*.nc")]
     done = desk.run()
-    assert done.spans == {(BOTH, span): 1 for span in SPANS if span not in finished}
+    # a chunk that ended between the look and the kill stands: it is done again only if Snakemake did not see its end
+    assert {(BOTH, span) for span in SPANS if span not in standing} <= set(done.spans)
+    assert set(done.spans) <= {(BOTH, span) for span in SPANS if span not in finished}
+    assert set(done.spans.values()) <= {1}
     assert desk.table == table
 
 
