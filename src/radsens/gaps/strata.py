@@ -58,8 +58,8 @@ class Partition:
     Attributes
     ----------
     names : of the strata, the same for all bands
-    cell : (pixel,) cell of each pixel; −1 where a pixel is outside a class's edges
-    members : (cell, k) the strata that each cell belongs to, −1 where there are fewer than k
+    cell : (pixel,) cell of each pixel
+    members : (cell, k) the strata that each cell belongs to, −1 where it is outside the edges of a field
     aolp : (pixel,) bool, whether the pixel has an AoLP gap
     """
 
@@ -115,22 +115,20 @@ def classes(strata: Strata, scene: Scene, band: int, field: str) -> tuple[np.nda
 def partition(strata: Strata, scene: Scene, band: int) -> Partition:
     """Cells and strata of one band of a scene."""
     found = [classes(strata, scene, band, f) for f in strata.fields]
-    shape = [len(names) for _, names in found]
-    outside = np.any([index < 0 for index, _ in found], axis=0) if found else np.zeros(scene.theta.size, bool)
-    codes = np.ravel_multi_index([np.where(i < 0, 0, i) for i, _ in found], shape) if found else np.zeros(scene.theta.size, int)
-    used, cell = np.unique(np.where(outside, -1, codes), return_inverse=True)
-    lost = int(used.size > 0 and used[0] < 0)  # pixels outside the edges belong to `all` alone
+    shape = [len(names) + 1 for _, names in found]  # the first class of each field is outside its edges
+    codes = np.ravel_multi_index([index + 1 for index, _ in found], shape) if found else np.zeros(scene.theta.size, int)
+    used, cell = np.unique(codes, return_inverse=True)
+    place = np.array(np.unravel_index(used, shape)) - 1 if found else np.zeros((0, used.size), int)
     names, member = [ALL], [np.zeros(used.size, int)]
-    place = np.array(np.unravel_index(np.maximum(used, 0), shape)) if found else np.zeros((0, used.size), int)
     for (_, more), index in zip(found, place, strict=True):
-        member.append(len(names) + index)
+        member.append(np.where(index < 0, -1, len(names) + index))
         names += more
     if strata.cross:
         i, j = (strata.fields.index(f) for f in strata.cross)
-        member.append(len(names) + place[i] * shape[j] + place[j])
+        crossed = len(names) + place[i] * (shape[j] - 1) + place[j]
+        member.append(np.where((place[i] < 0) | (place[j] < 0), -1, crossed))
         names += [f"{a}|{b}" for a in found[i][1] for b in found[j][1]]
     members = np.stack(member, axis=1)
-    members[:lost, 1:] = -1
     if used.size > MOST_CELLS:
         raise Fault(
             f"strata: {used.size} cells in band {scene.bands[band]}, at most {MOST_CELLS} are allowed; give fewer classes"
