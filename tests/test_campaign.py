@@ -25,12 +25,12 @@ EVERYTHING = {SCENE, TABLES, *ALL}
 # Files of the package by what an edit of them changes.
 BOTH_KEYS = {"elementary.py", "instrument.py", "schema.py", "gaps/strata.py", "chunk.py"}
 SCENE_CODE = {*BOTH_KEYS, "io.py", "scenes/files.py", "scenes/uniform.py"}
-EQUATION = {*BOTH_KEYS, *("realise.py", "random.py", "kernel.py", "models/irm.py", "models/polarimeter.py")}
+EQUATION = {*BOTH_KEYS, *("realise.py", "tiles.py", "random.py", "kernel.py", "models/irm.py", "models/polarimeter.py")}
 EQUATION |= {"gaps/quantities.py", "gaps/statistics.py", "gaps/sums.py", "sources/_source.py"}
 SOURCE_CODE = {f"sources/{LINEARITY}.py": {LINEARITY, BOTH}, f"sources/{ORIENTATION}.py": {ORIENTATION, BOTH}}
 FILES = {str(path.relative_to(kernel.PACKAGE)) for path in kernel.PACKAGE.rglob("*.py")}
 OUTSIDE = {file for file in FILES if file.startswith(("products/", "sources/"))} - {*EQUATION, *SOURCE_CODE}
-OUTSIDE |= {"cli.py", "config.py", "campaign.py", "gather.py", "scenes/grid.py", "scenes/analytic.py"}
+OUTSIDE |= {"cli.py", "config.py", "campaign.py", "gather.py", "work.py", "scenes/grid.py", "scenes/analytic.py"}
 
 
 def campaign(**knobs):

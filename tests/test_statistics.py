@@ -13,6 +13,7 @@ from tests.equation import AOLP, DOLP, HIGH, LOW, MEAN, RMS, STD, I, realise, st
 from radsens import realise as equation
 from radsens.gaps.statistics import FIRST_QUANTILE, QUANTILES, TOTAL_BINS
 from radsens.gaps.strata import Strata, dolp, partition
+from radsens.gaps.sums import PILOTS
 from radsens.products.tables import p95_abs
 from radsens.realise import OUTCOMES, Task
 from radsens.scenes import render
@@ -174,7 +175,7 @@ def test_quantiles_of_a_constant_gap_are_that_gap(ideal, size):
 def unlike_the_pilots(n, share):
     """Pixels, a share of n of them, none of which is a pilot of an image of one cell."""
     chosen = np.arange(n) % 100 < 100 * share
-    chosen[(np.arange(equation.PILOTS) * n) // equation.PILOTS] = False
+    chosen[(np.arange(PILOTS) * n) // PILOTS] = False
     return chosen
 
 

@@ -5,23 +5,24 @@ nothing there: those rows have n = 0 and no value.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from time import perf_counter, process_time
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from radsens import instrument as instruments
-from radsens import io, provenance
+from radsens import io, provenance, work
 from radsens.gaps.quantities import MEANING, QUANTITIES, UNITS
 from radsens.gaps.statistics import LOG_BITS, LOG_HALF, LOG_LOWEST, STATISTICS, TOTAL_BINS
 from radsens.gaps.strata import Strata, partition, refuse_empty
+from radsens.instrument import Polarimeter
 from radsens.models.irm import DRAWN
-from radsens.realise import OUTCOMES, BandGaps, Task, acting, realise_band
+from radsens.realise import OUTCOMES, Active, BandGaps, Batch, Stage, Task, acting, ended, staged, worker
 from radsens.scenes import SceneSpec, files, render
 from radsens.schema import Fault, Frozen, Name, Scene, validated
 from radsens.sources import SOURCES
-from radsens.sources._source import ErrorSource
 
 ROW = ("realisation", "band", "stratum", "quantity")
 POLARISERS = ("-60", "0", "+60")
@@ -98,8 +99,33 @@ def write_scene(settings: dict[str, Any], output: Path, key: str | None = None) 
     files.write(output, scene, {**provenance.attributes(), **about})
 
 
+class Job(NamedTuple):
+    """A task made ready: its key, its scene and the record of it, the sources that act in each band (None: it is left out)."""
+
+    task: Task
+    key: str
+    instrument: Polarimeter
+    scene: Scene
+    about: dict[str, Any]
+    acting: list[Active | None]
+
+
+def ready(task: Task, scene_path: str | Path, key: str | None = None) -> Job:
+    """Read what a task needs, and refuse another key than the one asked for."""
+    instrument = instruments.load(task.instrument)
+    scene, about = files.read(scene_path)
+    found = provenance.task_key(task, about["key"], instrument, scene.bands)
+    if key not in (None, found):
+        raise Fault(
+            f"key: {key} was planned, but the code, the instrument and the scene here give {found}; plan the workflow again"
+        )
+    active = active_of(task)
+    here = [acting(active, instrument, name) for name in scene.bands]
+    return Job(task, found, instrument, scene, about, [one if one or not active else None for one in here])
+
+
 def compute(task: Task, scene_path: str | Path, span: range, threads: int = 1, key: str | None = None) -> io.File:
-    """Gaps of a task over a span of realisations.
+    """Gaps of a task over a span of realisations, without a work file.
 
     Parameters
     ----------
@@ -113,25 +139,64 @@ def compute(task: Task, scene_path: str | Path, span: range, threads: int = 1, k
     ------
     Fault : an unreadable scene, or another key than the one asked for
     """
-    instrument = instruments.load(task.instrument)
-    scene, about = files.read(scene_path)
-    found = provenance.task_key(task, about["key"], instrument, scene.bands)
-    if key not in (None, found):
-        raise Fault(
-            f"key: {key} was planned, but the code, the instrument and the scene here give {found}; plan the workflow again"
-        )
-    strata = Strata.model_validate_json(about["strata"])
-    active = active_of(task)
-    partitions = [partition(strata, scene, b) for b in range(len(scene.bands))]
+    return _computed(ready(task, scene_path, key), span, threads, None)
+
+
+def write_chunk(task: Task, scene_path: str | Path, span: range, output: Path, threads: int = 1, key: str | None = None) -> None:
+    """Compute a chunk and write it; what a killed process kept in the work file beside it is not computed again.
+
+    Raises
+    ------
+    Fault : as `compute`; or another process computes the same chunk, or nothing can be written there
+    """
+    job = ready(task, scene_path, key)
+    bands = [b for b, here in enumerate(job.acting) if here is not None]
+    with work.opened(work.beside(output), job.key, span, bands) as book:
+        io.write(output, _computed(job, span, threads, book))
+        book.remove()
+
+
+def _computed(job: Job, span: range, threads: int, book: work.Work | None) -> io.File:
+    """Gaps of all bands, with what they took: seconds of this process, and realisations, each counted in every band."""
+    began, cpu = perf_counter(), process_time()
+    strata = Strata.model_validate_json(job.about["strata"])
+    partitions = [partition(strata, job.scene, b) for b in range(len(job.scene.bands))]
     gaps: list[BandGaps | None] = []
-    for b, name in enumerate(scene.bands):
-        here = acting(active, instrument, name)
-        absent = bool(active) and not here
-        gaps.append(None if absent else realise_band(task, instrument, scene, b, partitions[b], here, span, threads))
-    return io.File(_variables(gaps, span, scene, partitions[0].names), _about(task, span, found, about))
+    for b, here in enumerate(job.acting):
+        if here is None:
+            gaps.append(None)
+            continue
+        stage = staged(job.task, job.instrument, job.scene, b, partitions[b], here, span)
+        gaps.append(ended(stage, _batches(stage, threads, book)))
+    resumed = book.resumed if book else 0
+    took = {
+        "seconds": perf_counter() - began,
+        "cpu_seconds": process_time() - cpu,
+        "resumed_realisations": resumed,
+        "computed_realisations": len(span) * sum(gap is not None for gap in gaps) - resumed,
+    }
+    return io.File(_variables(gaps, span, job.scene, partitions[0].names), {**_about(job.task, span, job.key, job.about), **took})
 
 
-def active_of(task: Task) -> list[tuple[ErrorSource, Any]]:
+def _batches(stage: Stage, threads: int, book: work.Work | None) -> Iterator[Batch]:
+    """Batches of a band: those of the work file, then the others, each kept before the next; without one, all in one."""
+    done, size = 0, len(stage.span)
+    for batch in book.kept(stage.band) if book else ():
+        done = batch.stop
+        yield batch
+    if done == size:
+        return
+    compute, grain = worker(stage, threads)
+    while done < size:
+        began = perf_counter()
+        batch = compute(done, min(size, done + (book.size(threads, grain) if book else size)))
+        if book:
+            book.keep(stage.band, batch, perf_counter() - began)
+        done = batch.stop
+        yield batch
+
+
+def active_of(task: Task) -> Active:
     """The error sources of a task, with their amplitudes."""
     if unknown := [name for name in task.sources if name not in SOURCES]:
         raise Fault(f"sources.{unknown[0]}: there is no such source; those known are {', '.join(SOURCES)}")

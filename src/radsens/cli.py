@@ -109,7 +109,7 @@ def realise(
     threads: Annotated[int, typer.Option(min=1, help="threads; the result does not depend on it")] = 1,
 ) -> None:
     """Compute the gaps of a span of realisations of one source: one job of the workflow."""
-    from radsens import chunk, io
+    from radsens import chunk
     from radsens.realise import Task
 
     if task.startswith("{"):
@@ -121,7 +121,7 @@ def realise(
         settings, scene = campaign.task(source), scene or Path(campaign.scene)
         if not scene.is_file():
             raise Fault(f"{scene}: there is no such file; make it with radsens scene {task} --output {scene}")
-    io.write(output, chunk.compute(settings, scene, chunk.span_of(span), threads, key))
+    chunk.write_chunk(settings, scene, chunk.span_of(span), output, threads, key)
 
 
 @app.command(**example("radsens gather results/test/chunks/control/<key> --realisations 1 --span 20 --output gaps.nc"))

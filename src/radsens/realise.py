@@ -4,7 +4,7 @@ The image is cut in tiles of one cell each; realisations go block by block over 
 pixel is read once for a block. What a realisation gives depends on its number and on the task, not on the cutting.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,7 +16,7 @@ from pydantic import Field
 from radsens.gaps.quantities import AOLP, QUANTITIES
 from radsens.gaps.statistics import BINS, STATISTICS, TOTAL_BINS
 from radsens.gaps.strata import Partition
-from radsens.gaps.sums import FAULTS, PILOTS, Cells, aim, aim_again, discard, empty_sums, finish, judge, tally
+from radsens.gaps.sums import FAULTS, aim, aim_again, discard, empty_sums, finish, judge, tally
 from radsens.instrument import Polarimeter
 from radsens.kernel import chain, kernel
 from radsens.models import polarimeter
@@ -25,14 +25,14 @@ from radsens.models.polarimeter import REASONS, SATURATE, TABLE_ROWS, simulate
 from radsens.random import address, draws
 from radsens.schema import Frozen, Name, Scene
 from radsens.sources._source import Direction, ErrorSource
+from radsens.tiles import ROW, Image, count, in_strata, lay, pilots
 
-ROW = 512  # pixels of a tile at most
-PAD = 64  # tiles are padded to multiples of it
 NEAR_BYTES = 16 << 20  # of the pixels, up to which they are taken to stay in the cache from one realisation to the next
 BLOCK = 4  # realisations that share a reading of the pixels where they do not, at most
 BLOCK_BYTES = 64 << 20  # of the histograms of a block, at most
 LAST_REASON = len(REASONS) - 1
 OUTCOMES = (*REASONS, *FAULTS)
+Active = Sequence[tuple[ErrorSource, Any]]  # the sources that act, with their amplitudes
 
 
 class Measurement(Frozen):
@@ -52,19 +52,6 @@ class Task(Frozen):
     precision: Literal["float64", "float32"]
     measurement: Measurement
     sources: dict[Name, dict[str, Any]]
-
-
-class Image(NamedTuple):
-    """Pixels of one band in tiles: the pixel table tile by tile, and the addresses. A type that kernels take.
-
-    tiles (tile, 6): first pixel, size, cell, whether it is the cell's last, number of true pixels and, these being the
-    first of them, of those with an angle; pixels (TABLE_ROWS × pixel), flat, each tile a (TABLE_ROWS, size) block.
-    """
-
-    tiles: np.ndarray
-    pixels: np.ndarray
-    detector: np.ndarray
-    sample: np.ndarray
 
 
 class Desk(NamedTuple):
@@ -97,46 +84,26 @@ class BandGaps:
     drawn: dict[str, np.ndarray]
 
 
-def lay(order: np.ndarray, cell: np.ndarray, table: np.ndarray, weights: np.ndarray, scene: Scene, kind: str, cut: bool) -> Image:
-    """Tiles of the pixels `order`, padded with copies; if `cut`, one cell each, its pixels with an angle coming first.
+@dataclass(frozen=True)
+class Batch:
+    """What some consecutive realisations of a span give in one band.
 
-    weights (2, pixel): 1 in pixels that count, 1 in those of them with an angle.
+    Attributes
+    ----------
+    first : the first of them, counted from the first of the span
+    rows, totals, saturated, outcome : as of `BandGaps`, of these realisations
     """
-    groups = np.split(order, np.flatnonzero(np.diff(cell[order])) + 1) if cut else [order]
-    chosen, tiles, start = [], [], 0
-    for group in groups:
-        for first in range(0, group.size, ROW):
-            part = group[first : first + ROW]
-            size = -(-part.size // PAD) * PAD
-            chosen.append(np.concatenate([part, np.full(size - part.size, part[-1])]))
-            n = np.count_nonzero(weights[:, part], axis=1)
-            tiles.append((start, size, cell[part[0]], first + ROW >= group.size, *n))
-            start += size
-    index = np.concatenate(chosen)
-    pixels = np.concatenate([table[:, c].astype(kind).ravel() for c in chosen])
-    addresses = (scene.detector[index].astype(np.uint32), scene.sample[index].astype(np.uint32))
-    return Image(np.array(tiles, dtype=np.int64), pixels, *addresses)
 
+    first: int
+    rows: np.ndarray
+    totals: np.ndarray
+    saturated: np.ndarray
+    outcome: np.ndarray
 
-def count(partition: Partition) -> Cells:
-    """Pixels of each cell and stratum, all of them and those with an angle."""
-    n = np.stack([np.bincount(partition.cell, w, len(partition.members)) for w in (None, partition.aolp)]).astype(float)
-    strata = np.zeros((2, len(partition.names)))
-    for c, members in enumerate(partition.members):
-        for s in members[members >= 0]:
-            strata[:, s] += n[:, c]
-    return Cells(n, partition.members, strata)
-
-
-def pilots(partition: Partition) -> np.ndarray:
-    """Pixels that stand for their cell, (cell × 2 PILOTS): evenly among all its pixels, and among those with an angle."""
-    chosen = []
-    for c in range(len(partition.members)):
-        here = np.flatnonzero(partition.cell == c)
-        angle = here[partition.aolp[here]]
-        for group in (here, angle if angle.size else here):
-            chosen.append(group[(np.arange(PILOTS) * group.size) // PILOTS])
-    return np.concatenate(chosen)
+    @property
+    def stop(self) -> int:
+        """The first realisation after them."""
+        return self.first + len(self.rows)
 
 
 def desk(samples: int, quantities: int, kind: str) -> Desk:
@@ -238,9 +205,7 @@ def span_pass(
                 finish(rows[r], totals, sums, r - a, cells)
 
 
-def models(
-    task: Task, instrument: Polarimeter, band: str, active: Sequence[tuple[ErrorSource, Any]], span: range
-) -> tuple[IRM, IRM]:
+def models(task: Task, instrument: Polarimeter, band: str, active: Active, span: range) -> tuple[IRM, IRM]:
     """Actual and believed model of one band: the nominal one, modified by the sources that act there."""
     m = task.measurement
     nominal = polarimeter.nominal(instrument, band, m.noise, m.quantisation, m.saturation)
@@ -253,7 +218,7 @@ def models(
     return irm["instrument"], irm["knowledge"]
 
 
-def acting(active: Sequence[tuple[ErrorSource, Any]], instrument: Polarimeter, band: str) -> list[tuple[ErrorSource, Any]]:
+def acting(active: Active, instrument: Polarimeter, band: str) -> list[tuple[ErrorSource, Any]]:
     """The sources that act in a band: those on polarisers need some."""
     return [(s, a) for s, a in active if instrument.band(band).polarised or not s.polarised]
 
@@ -269,45 +234,116 @@ def quantities_of(irm: IRM) -> tuple[str, ...]:
 
 
 class Setting(NamedTuple):
-    """What a band is computed with over a span: its models, pixel table, parameters, outcomes so far, switches, keys."""
+    """What a band is computed with over a span: its models, parameters, outcomes known from the draws, switches, keys."""
 
     nominal: IRM
     actual: IRM
     believed: IRM
-    table: np.ndarray
     parameters: np.ndarray
     outcome: np.ndarray
     switch: np.ndarray
     keys: np.ndarray
 
 
-def prepared(
-    task: Task, instrument: Polarimeter, scene: Scene, band: int, active: Sequence[tuple[ErrorSource, Any]], span: range
-) -> Setting:
-    """Models, tables and addresses of one band over a span."""
+class Stage(NamedTuple):
+    """One band of a task over a span, before its pixels are laid out."""
+
+    task: Task
+    instrument: Polarimeter
+    scene: Scene
+    band: int
+    partition: Partition
+    span: range
+    setting: Setting
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Strata and quantities."""
+        return len(self.partition.names), len(quantities_of(self.setting.nominal))
+
+
+def prepared(task: Task, instrument: Polarimeter, scene: Scene, band: int, active: Active, span: range) -> Setting:
+    """Models, parameters and addresses of one band over a span."""
     name = scene.bands[band]
     actual, believed = models(task, instrument, name, active, span)
     nominal = polarimeter.nominal(instrument, name)
     parameters, outcome = polarimeter.parameters(actual, believed, len(span))
-    table = polarimeter.pixel_table(nominal, scene, band, f"{instrument.name}.{name}")
     switch, keys = polarimeter.switches(actual, believed), field_keys(task, name)
-    return Setting(nominal, actual, believed, table, parameters.astype(task.precision), outcome, switch, keys)
+    return Setting(nominal, actual, believed, parameters.astype(task.precision), outcome, switch, keys)
 
 
-def laid(setting: Setting, partition: Partition, scene: Scene, precision: str) -> tuple[Image, Image]:
+def pixels_of(nominal: IRM, instrument: Polarimeter, scene: Scene, band: int) -> np.ndarray:
+    """The pixel table of one band."""
+    return polarimeter.pixel_table(nominal, scene, band, f"{instrument.name}.{scene.bands[band]}")
+
+
+def laid(table: np.ndarray, partition: Partition, scene: Scene, precision: str) -> tuple[Image, Image]:
     """Tiles of all pixels, cell by cell, and of those that stand for their cell."""
     weights = np.stack([np.ones(partition.aolp.size), partition.aolp])
     order = np.lexsort((np.arange(partition.cell.size), ~partition.aolp, partition.cell))
-    given = partition.cell, setting.table, weights, scene, precision
+    given = partition.cell, table, weights, scene, precision
     return lay(order, *given, cut=True), lay(pilots(partition), *given, cut=False)
 
 
-def in_strata(of_cells: np.ndarray, partition: Partition) -> np.ndarray:
-    """Counts of pixels of each stratum from those of its cells, (realisation, cell) → (realisation, stratum)."""
-    found = np.zeros((len(of_cells), len(partition.names)), np.int64)
-    for c, members in enumerate(partition.members):
-        found[:, members[members >= 0]] += of_cells[:, c, None].astype(np.int64)
-    return found
+def staged(
+    task: Task, instrument: Polarimeter, scene: Scene, band: int, partition: Partition, active: Active, span: range
+) -> Stage:
+    """One band of a task over a span; the arguments are those of `realise_band`."""
+    return Stage(task, instrument, scene, band, partition, span, prepared(task, instrument, scene, band, active, span))
+
+
+def worker(stage: Stage, threads: int = 1) -> tuple[Callable[[int, int], Batch], int]:
+    """Lay the pixels of a band out, once for all of its batches.
+
+    Returns
+    -------
+    the function that computes the batch of the realisations a ≤ r < b of the span, and the number of realisations of
+    which a long batch should be a multiple, so that each reading of the pixels serves as many as it can
+    """
+    task, setting, span, shape = stage.task, stage.setting, stage.span, stage.shape
+    table = pixels_of(setting.nominal, stage.instrument, stage.scene, stage.band)
+    image, pilot_image = laid(table, stage.partition, stage.scene, task.precision)
+    cells, samples = count(stage.partition), setting.nominal.relative_transmission.size
+    most = 1 if image.pixels.nbytes <= NEAR_BYTES else BLOCK
+    block = int(np.clip(BLOCK_BYTES // (shape[0] * shape[1] * BINS * 4), 1, most))
+
+    def room() -> Any:
+        values = np.zeros((shape[1], pilot_image.detector.size))
+        return empty_sums(cells, block, shape[1], ROW), desk(samples, shape[1], task.precision), values
+
+    rooms = [room() for _ in range(min(threads, len(span)))]
+
+    def compute(first: int, stop: int) -> Batch:
+        size, known = stop - first, setting.parameters[first:stop]
+        rows, hits = np.full((size, *shape, len(STATISTICS)), np.nan), np.zeros((size, len(stage.partition.members)))
+        outcome = setting.outcome[first:stop].copy()
+
+        def part(bounds: tuple[int, int], scratch: Any) -> np.ndarray:
+            a, b = bounds
+            totals, todo = np.zeros((*shape, TOTAL_BINS), np.int64), np.zeros(b - a, bool)
+            given = image, pilot_image, cells, known[a:b], setting.switch, span.start + first + a, setting.keys, samples
+            span_pass(rows[a:b], totals, hits[a:b], outcome[a:b], todo, *scratch, *given)
+            return totals
+
+        cuts = np.linspace(0, size, min(threads, size) + 1).astype(int)
+        with ThreadPoolExecutor(max(threads, 1)) as pool_of_threads:
+            totals: Any = sum(pool_of_threads.map(part, pairwise(cuts), rooms))
+        return Batch(first, rows, totals, in_strata(hits, stage.partition), outcome)
+
+    return compute, block * len(rooms)
+
+
+def ended(stage: Stage, batches: Iterable[Batch]) -> BandGaps:
+    """Gaps of one band from its batches, which cover the span in any cut: rows are put in their places, integers added."""
+    shape, cells, size = stage.shape, count(stage.partition), len(stage.span)
+    n = np.stack([cells.n_strata[1 if q == AOLP else 0] for q in range(shape[1])], axis=1).astype(np.int64)
+    rows, totals = np.full((size, *shape, len(STATISTICS)), np.nan), np.zeros((*shape, TOTAL_BINS), np.int64)
+    saturated, outcome = np.zeros((size, shape[0]), np.int64), stage.setting.outcome.copy()
+    for batch in batches:
+        here = slice(batch.first, batch.stop)
+        rows[here], saturated[here], outcome[here] = batch.rows, batch.saturated, batch.outcome
+        totals += batch.totals
+    return BandGaps(n, rows, totals, saturated, outcome, drawn(stage.setting, size))
 
 
 def realise_band(
@@ -316,11 +352,11 @@ def realise_band(
     scene: Scene,
     band: int,
     partition: Partition,
-    active: Sequence[tuple[ErrorSource, Any]],
+    active: Active,
     span: range,
     threads: int = 1,
 ) -> BandGaps:
-    """Gaps of one band over a span of realisations.
+    """Gaps of one band over a span of realisations, in one batch.
 
     Parameters
     ----------
@@ -332,45 +368,18 @@ def realise_band(
     active : the sources that act, with their amplitudes
     span : range of consecutive realisations
     threads : number of threads; changes nothing but the time
-
-    Returns
-    -------
-    BandGaps
     """
-    setting = prepared(task, instrument, scene, band, active, span)
-    image, pilot_image = laid(setting, partition, scene, task.precision)
-    cells, quantities = count(partition), len(quantities_of(setting.nominal))
-    shape = (len(partition.names), quantities)
-    rows, outcome = np.full((len(span), *shape, len(STATISTICS)), np.nan), setting.outcome
-    hits = np.zeros((len(span), len(partition.members)))
-    most = 1 if image.pixels.nbytes <= NEAR_BYTES else BLOCK
-    block = int(np.clip(BLOCK_BYTES // (shape[0] * shape[1] * BINS * 4), 1, most))
-    samples = setting.nominal.relative_transmission.size
-
-    def part(bounds: tuple[int, int]) -> np.ndarray:
-        a, b = bounds
-        totals, values = np.zeros((*shape, TOTAL_BINS), np.int64), np.zeros((quantities, pilot_image.detector.size))
-        sums, block_desk = empty_sums(cells, block, quantities, ROW), desk(samples, quantities, task.precision)
-        scratch = np.zeros(b - a, bool), sums, block_desk, values
-        given = image, pilot_image, cells, setting.parameters[a:b], setting.switch, span.start + a, setting.keys, samples
-        span_pass(rows[a:b], totals, hits[a:b], outcome[a:b], *scratch, *given)
-        return totals
-
-    cuts = np.linspace(0, len(span), min(threads, len(span)) + 1).astype(int)
-    with ThreadPoolExecutor(max(threads, 1)) as pool_of_threads:
-        totals: Any = sum(pool_of_threads.map(part, pairwise(cuts)))
-    saturated = in_strata(hits, partition)
-    n = np.stack([cells.n_strata[1 if q == AOLP else 0] for q in range(quantities)], axis=1).astype(np.int64)
-    return BandGaps(n, rows, totals, saturated, outcome, drawn(setting, len(span)))
+    stage = staged(task, instrument, scene, band, partition, active, span)
+    compute, _ = worker(stage, threads)
+    return ended(stage, [compute(0, len(span))])
 
 
-def gap_image(
-    task: Task, instrument: Polarimeter, scene: Scene, band: int, active: Sequence[tuple[ErrorSource, Any]], realisation: int
-) -> np.ndarray:
+def gap_image(task: Task, instrument: Polarimeter, scene: Scene, band: int, active: Active, realisation: int) -> np.ndarray:
     """Gaps of all pixels of one band in one realisation: (quantity, pixel), with the draws and kernels of `realise_band`."""
     setting = prepared(task, instrument, scene, band, active, range(realisation, realisation + 1))
     pixels, samples = scene.theta.size, setting.nominal.relative_transmission.size
-    everywhere = np.arange(pixels), np.zeros(pixels, np.int64), setting.table, np.ones((2, pixels))
+    table = pixels_of(setting.nominal, instrument, scene, band)
+    everywhere = np.arange(pixels), np.zeros(pixels, np.int64), table, np.ones((2, pixels))
     image = lay(*everywhere, scene, task.precision, cut=False)
     out = np.zeros((len(quantities_of(setting.nominal)), image.detector.size), task.precision)
     image_pass(out, image, setting.parameters[0], setting.switch, realisation, setting.keys, samples)

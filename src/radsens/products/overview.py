@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from radsens import chunk, realise, scenes
+from radsens import chunk, realise, scenes, tiles
 from radsens import instrument as instruments_module
 from radsens.config import CONTROL
 from radsens.gaps import strata
@@ -77,7 +77,7 @@ def _bands(scene: Any, parts: list[Any]) -> list[list[Any]]:
 
 
 def _strata(parts: list[Any]) -> list[list[Any]]:
-    counts = [realise.count(part).n_strata[0].astype(int) for part in parts]
+    counts = [tiles.count(part).n_strata[0].astype(int) for part in parts]
     return [[name, *(int(n[s]) for n in counts)] for s, name in enumerate(parts[0].names)]
 
 
