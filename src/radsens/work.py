@@ -15,7 +15,7 @@ from contextlib import suppress
 from hashlib import sha256
 from io import BytesIO, FileIO
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def packed(batch: Batch) -> bytes:
     """A batch as bytes; of the histograms, which are mostly empty, the bins that are not."""
     filled = np.flatnonzero(batch.totals)
     counts = batch.totals.ravel()[filled]
-    arrays = {
+    arrays: dict[str, Any] = {
         "rows": batch.rows,
         "saturated": batch.saturated,
         "outcome": batch.outcome,
