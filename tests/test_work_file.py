@@ -17,16 +17,16 @@ from radsens.cli import app, run
 from radsens.config import parse
 from radsens.schema import Fault
 
-# A realisation lasts some 10 ms, so that a span of 400 in two bands lasts seconds: time to be killed in.
+# The long span lasts seconds, and what is computed is flushed each second: time to be killed in.
 TREE = {
     "campaign": "work",
     "instrument": "parasol",
     "bands": ["490P", "565NP", "670P"],
-    "scene": {"kind": "analytic", "step": 6},
+    "scene": {"kind": "analytic", "step": 2},
     "strata": {"dolp": [0, 0.1, 1]},
     "seed": 11,
-    "realisations": 400,
-    "span": 400,
+    "realisations": 4000,
+    "span": 4000,
     "sources": {"polariser_orientation": {"sigma": 0.1}, "radiometric_noise": {"snr": 100}},
     "combined": {"both": ["polariser_orientation", "radiometric_noise"]},
 }
@@ -82,8 +82,8 @@ def counts(attributes):
 def command(place, folder, *more):
     """A real `radsens realise` of the long span."""
     campaign, scene, _ = place
-    words = ["radsens", "realise", "both", "000000-000399", "--task", campaign.task_json("both"), "--scene", str(scene)]
-    return [*words, "--output", str(folder / "000000-000399.nc"), *more]
+    words = ["radsens", "realise", "both", "000000-003999", "--task", campaign.task_json("both"), "--scene", str(scene)]
+    return [*words, "--output", str(folder / "000000-003999.nc"), *more]
 
 
 def await_batches(path, process, realisations):
@@ -98,14 +98,14 @@ def await_batches(path, process, realisations):
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_a_killed_process_resumes_after_its_last_batch_with_the_same_bits(place, tmp_path, threads):
-    output = tmp_path / "000000-000399.nc"
+    output = tmp_path / "000000-003999.nc"
     words = command(place, tmp_path, "--threads", threads)
     with subprocess.Popen(words) as process:
         kept, of = await_batches(work.beside(output), process, 30)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert not output.exists()
-    assert of == BANDS * 400
+    assert of == BANDS * 4000
     kept, _ = work.progress(work.beside(output))
     assert 30 <= kept < of
     subprocess.run(words, check=True, timeout=TIMEOUT)
@@ -114,13 +114,13 @@ def test_a_killed_process_resumes_after_its_last_batch_with_the_same_bits(place,
     assert not work.beside(output).exists()
     if threads == "1":
         campaign, scene, _ = place
-        whole = chunk.compute(campaign.task("both"), scene, range(400))
+        whole = chunk.compute(campaign.task("both"), scene, range(4000))
         assert whole.attributes["computed_realisations"] == of
         assert resumed[io.DIGEST] == io.results_sha256(whole.variables)
 
 
 def test_two_processes_on_one_span_are_one_job_and_one_sentence(place, tmp_path):
-    output = tmp_path / "000000-000399.nc"
+    output = tmp_path / "000000-003999.nc"
     words = command(place, tmp_path)
     with subprocess.Popen(words) as first:
         await_batches(work.beside(output), first, 10)
@@ -130,7 +130,7 @@ def test_two_processes_on_one_span_are_one_job_and_one_sentence(place, tmp_path)
         assert first.wait(TIMEOUT) == 0
     assert second.returncode == 2
     assert "another process computes this span" in one_sentence(second.stderr)
-    assert counts(io.read(output).attributes) == (0, BANDS * 400)
+    assert counts(io.read(output).attributes) == (0, BANDS * 4000)
 
 
 # --- any cut, any damage ----------------------------------------------------------------------------------------------
@@ -237,11 +237,11 @@ def test_a_band_where_the_source_does_not_act_is_not_counted(place, tmp_path):
 
 
 def test_a_disk_that_fills_up_is_one_sentence_and_what_was_kept_serves(place, tmp_path):
-    """A limit of 128 KiB on the size of a file stands for the disk: some batches fit, not all."""
-    output = tmp_path / "000000-000399.nc"
+    """A limit of 512 KiB on the size of a file stands for the disk: some batches fit, not all."""
+    output = tmp_path / "000000-003999.nc"
     words = command(place, tmp_path)
     full = subprocess.run(
-        ["bash", "-c", 'ulimit -f 128 && exec "$@"', "-", *words], capture_output=True, text=True, timeout=TIMEOUT
+        ["bash", "-c", 'ulimit -f 512 && exec "$@"', "-", *words], capture_output=True, text=True, timeout=TIMEOUT
     )
     assert full.returncode == 2, full.stderr
     said = one_sentence(full.stderr)
@@ -270,7 +270,7 @@ def test_a_chunk_that_cannot_be_written_leaves_its_work(place, tmp_path, monkeyp
 def test_a_folder_that_is_none_is_refused_before_anything_is_computed(place, tmp_path, capsys):
     campaign, scene, _ = place
     (tmp_path / "file").write_text("")
-    words = ["realise", "both", "000000-000399", "--task", campaign.task_json("both"), "--scene", str(scene)]
+    words = ["realise", "both", "000000-003999", "--task", campaign.task_json("both"), "--scene", str(scene)]
     began = time.monotonic()
     assert run(lambda: app([*words, "--output", str(tmp_path / "file" / "chunk.nc")])) == 2
     assert time.monotonic() - began < 1
@@ -324,19 +324,19 @@ def test_what_is_no_work_file_has_no_progress(tmp_path, content):
     assert work.progress(path) is None
 
 
-def test_batches_grow_by_two_to_five_seconds_and_are_whole_grains(place, tmp_path, monkeypatch):
-    """A clock of 0.1 s a realisation: 50 of them last 5 s, and the grain here is 4."""
+def test_batches_grow_until_they_last_from_one_flush_to_the_next_and_are_whole_grains(place, tmp_path, monkeypatch):
+    """A clock of 10 ms a realisation: 100 of them last the second between two flushes, and the grain here is 8."""
     campaign, scene, _ = place
     one = chunk.compute(campaign.task("both"), scene, range(1))
     path, sizes, first = tmp_path / "w", [], 0
     with work.opened(path, "0" * 12, range(1000), [0]) as book:
-        for _ in range(9):
-            size = book.size(2, 4)
+        for _ in range(6):
+            size = book.size(2, 8)
             batch = chunk.Batch(first, one["mean"].repeat(size, 0), one["histogram"][0], one["saturated"], one["outcome"])
-            book.keep(0, batch, 0.1 * size)
+            book.keep(0, batch, 0.01 * size)
             first += size
             sizes.append(size)
-    assert sizes == [2, 4, 8, 16, 32, 48, 48, 48, 48]
+    assert sizes == [2, 16, 96, 96, 96, 96]
 
 
 def test_a_realisation_that_lasts_longer_than_a_batch_should_is_kept_alone(place, tmp_path):

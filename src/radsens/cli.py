@@ -144,14 +144,21 @@ def table(
     gaps: Annotated[list[Path] | None, typer.Argument(help="with --write: the gathered rows of each source")] = None,
     write: Annotated[str | None, typer.Option(help="write the tables, under this campaign id, instead of printing them")] = None,
     stratum: Annotated[str, typer.Option(help="part of the image to print")] = "all",
+    partial: Annotated[bool, typer.Option("--partial", help="print what stands by now, while sources are missing")] = False,
 ) -> None:
     """Print the sensitivity table of a campaign with its control row, or write it: one step of the workflow."""
+    if partial and write is not None:
+        raise Fault("--partial: a partial table is printed, never written; leave out --write")
     if write is not None:
         from radsens.products import tables
 
         tables.write(write, gaps or [], where)
     elif gaps:
         raise Fault(f"{gaps[0]}: gathered rows are given with --write alone; a table is printed from the campaign's YAML")
+    elif partial:
+        from radsens.products.partial import show_partial
+
+        show_partial(_campaign(where), stratum)
     else:
         from radsens.products.screen import show_table
 

@@ -1,12 +1,19 @@
 """All rows of a source from its chunks: each checked, concatenated in order, their histograms added."""
 
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from radsens import io, provenance
+from radsens import io, provenance, work
 from radsens.chunk import span_name, spans
 from radsens.schema import Fault
+
+
+def _holds(file: io.File, span: range) -> bool:
+    """Whether a chunk is that of a span."""
+    return "realisation" in file.variables and list(file["realisation"]) == list(span)
 
 
 def _checked(path: Path, key: str, span: range) -> io.File:
@@ -15,7 +22,7 @@ def _checked(path: Path, key: str, span: range) -> io.File:
     if file.attributes.get("key") != key:
         held = file.attributes.get("key")
         raise Fault(f"{path}: holds the key {held}, not {key} of its folder; take it away, and the next run makes it")
-    if "realisation" not in file.variables or list(file["realisation"]) != list(span):
+    if not _holds(file, span):
         raise io.set_aside(path, "holds other realisations than its name says")
     return file
 
@@ -37,8 +44,12 @@ def gather(folder: Path, realisations: int, span: int) -> io.File:
             faults.append(str(fault))
     if faults:
         raise Fault(faults[0] + (f" (and {len(faults) - 1} more)" if faults[1:] else ""))
-    for part in folder.glob(".*.part"):
-        part.unlink(missing_ok=True)  # of a job that was killed while it wrote; its chunk stands by now
+    _sweep(folder, cuts)
+    return joined(chunks)
+
+
+def joined(chunks: Sequence[io.File]) -> io.File:
+    """Rows of the chunks of one source, in their order, which may leave spans out."""
     first = chunks[0]
     variables = {}
     for name, v in first.variables.items():
@@ -52,4 +63,23 @@ def gather(folder: Path, realisations: int, span: int) -> io.File:
         else:
             variables[name] = v
     kept = {k: first.attributes[k] for k in ("key", "scene_key", "task")}
-    return io.File(variables, {**provenance.attributes(), **kept, "realisation_first": 0, "realisation_count": realisations})
+    numbers = variables["realisation"].values
+    about = {"realisation_first": int(numbers[0]), "realisation_count": len(numbers)}
+    return io.File(variables, {**provenance.attributes(), **kept, **about})
+
+
+def standing(folder: Path, realisations: int, span: int) -> list[io.File]:
+    """The chunks of one source that stand and are good; nothing is set aside. The arguments are those of `gather`."""
+    found = []
+    for cut in spans(realisations, span):
+        with suppress(Fault):
+            file = io.read(folder / f"{span_name(cut)}.nc")
+            if file.attributes.get("key") == folder.absolute().name and _holds(file, cut):
+                found.append(file)
+    return found
+
+
+def _sweep(folder: Path, cuts: Iterable[range]) -> None:
+    """Take away what killed jobs left: of each chunk that stands, what was half written, and its work."""
+    for left in (*folder.glob(".*.part"), *(work.beside(folder / f"{span_name(cut)}.nc") for cut in cuts)):
+        left.unlink(missing_ok=True)

@@ -295,10 +295,8 @@ def staged(
 def worker(stage: Stage, threads: int = 1) -> tuple[Callable[[int, int], Batch], int]:
     """Lay the pixels of a band out, once for all of its batches.
 
-    Returns
-    -------
-    the function that computes the batch of the realisations a ≤ r < b of the span, and the number of realisations of
-    which a long batch should be a multiple, so that each reading of the pixels serves as many as it can
+    Returns what computes the batch of the realisations a ≤ r < b of the span, and of how many a long batch should be a
+    multiple, so that each reading of the pixels serves as many as it can.
     """
     task, setting, span, shape = stage.task, stage.setting, stage.span, stage.shape
     table = pixels_of(setting.nominal, stage.instrument, stage.scene, stage.band)
@@ -327,7 +325,9 @@ def worker(stage: Stage, threads: int = 1) -> tuple[Callable[[int, int], Batch],
 
         cuts = np.linspace(0, size, min(threads, size) + 1).astype(int)
         with ThreadPoolExecutor(max(threads, 1)) as pool_of_threads:
-            totals: Any = sum(pool_of_threads.map(part, pairwise(cuts), rooms))
+            totals, *others = pool_of_threads.map(part, pairwise(cuts), rooms)
+        for one in others:
+            totals += one
         return Batch(first, rows, totals, in_strata(hits, stage.partition), outcome)
 
     return compute, block * len(rooms)

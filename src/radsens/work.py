@@ -1,4 +1,4 @@
-"""The work file of a span: its batches of realisations, kept as they are computed, so that a killed job loses one at most.
+"""The work file of a span: its batches of realisations, kept as they are computed, so that a killed job loses little.
 
 It stands beside the chunk to be and goes when that stands. A line of magic and one of JSON say whose it is; then come
 records: a head (mark, band, first, count, size, digest) and a payload. A record is good if its digest is; what follows the
@@ -15,6 +15,7 @@ from contextlib import suppress
 from hashlib import sha256
 from io import BytesIO, FileIO
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -26,7 +27,10 @@ MAGIC = b"radsens work file 1\n"
 MARK = b"batch"
 HEAD = struct.Struct("<5sIIIQ32s")
 LONGEST_HEADER = 4096  # bytes
-SECONDS = 5.0  # that a batch should last
+SHARE = 0.01  # of the time, that keeping may cost
+INTERVALS = 1.0, 5.0  # between two flushes, at least and at most [s]; batches last as long
+GROWTH = 8  # of a batch from one to the next, at most: the first is short, and may hold the compilation
+SLOWER = 4  # times that the next band may take as long
 
 
 class Record(NamedTuple):
@@ -113,9 +117,11 @@ class Work:
     """The open work file of a span, which this process alone writes."""
 
     def __init__(self, path: Path, file: FileIO, span: range, start: int):
-        self._path, self._file, self._count, self._size = path, file, len(span), 0.0
+        self._path, self._file, self._count, self._start, self._end = path, file, len(span), start, start
+        self._pending: list[bytes] = []
+        self._size, self._interval, self._flushed = 0.0, INTERVALS[0], perf_counter()
         self._records: list[Record] = []
-        self._end, done = start, Counter[int]()
+        done = Counter[int]()
         for record in records(file, start):
             if record.first != done[record.band] or digest(*record[:3], self._payload(record)) != record.digest:
                 break
@@ -137,28 +143,38 @@ class Work:
                 yield unpacked(record.first, self._payload(record))
 
     def size(self, threads: int, grain: int) -> int:
-        """Realisations of the next batch: as many as last `SECONDS`, by whole grains where it has some, one a thread at least."""
+        """Realisations of the next batch: what lasts until a flush is due, in whole grains if it can, one a thread at least."""
         found = max(threads, int(self._size))
         return found // grain * grain or found
 
     def keep(self, band: int, batch: Batch, seconds: float) -> None:
-        """Keep a batch that took some seconds; when this returns, it outlives the process and the node."""
-        payload, count = packed(batch), len(batch.rows)
-        head = HEAD.pack(MARK, band, batch.first, count, len(payload), digest(band, batch.first, count, payload))
+        """Keep a batch that took some seconds, and flush if that is due: what is flushed outlives the process and the node."""
+        began, number, payload = perf_counter(), len(batch.rows), packed(batch)
+        head = HEAD.pack(MARK, band, batch.first, number, len(payload), digest(band, batch.first, number, payload))
+        self._pending += head, payload
+        if began - self._flushed >= self._interval:
+            self.flush()
+            self._flushed = perf_counter()
+            self._interval = float(np.clip((self._flushed - began) / SHARE, *INTERVALS))
+        size = min(number * self._interval / max(seconds, 1e-9), GROWTH * max(number, self._size))
+        self._size = size / SLOWER if batch.stop == self._count else size
+
+    def flush(self) -> None:
+        """Write what is kept, down to the disk."""
+        content = b"".join(self._pending)
         try:
             self._file.seek(self._end)
-            _write(self._file, head + payload)
+            _write(self._file, content)
         except OSError as error:
             with suppress(OSError):
                 self._file.truncate(self._end)
             raise _unwritable(self._path, error) from error
-        self._records.append(Record(band, batch.first, count, self._end + HEAD.size, len(payload), head[-32:]))
-        self._end += len(head) + len(payload)
-        size = min(count * SECONDS / max(seconds, 1e-9), 2 * max(count, self._size))
-        self._size = size / 4 if batch.stop == self._count else size  # the next band may take that much longer
+        self._pending.clear()
+        self._end += len(content)
 
     def remove(self) -> None:
         """Take the file away, once the chunk stands."""
+        self._pending.clear()
         with suppress(OSError):
             if _is_at(self._file, self._path):
                 self._path.unlink()
@@ -167,7 +183,9 @@ class Work:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._records:
+        with suppress(Fault):  # whatever ended the job has its own sentence
+            self.flush()
+        if self._end == self._start:
             self.remove()
         self._file.close()
 

@@ -38,49 +38,60 @@ def _cell(value: Any) -> str:
     return escape(str(value))  # units stand in square brackets, which rich would read
 
 
-def _pivot(frame: pd.DataFrame, column: str) -> list[list[Any]]:
-    """One row per source and band, one value per quantity."""
+def _pivot(frame: pd.DataFrame, column: str, number: bool) -> list[list[Any]]:
+    """One row per source and band, one value per quantity; with the number of realisations if it differs between rows."""
     found = []
     for (source, band), rows in frame.groupby(["source", "band"], sort=False):
         values = dict(zip(rows["quantity"], rows[column].astype(float), strict=True))
         amplitude, unit = rows["amplitude"].iloc[0], rows["amplitude_unit"].iloc[0]
         size = "" if amplitude != amplitude else f"{amplitude:g}" + (f" {unit}" if unit not in ("1", "") else "")
-        found.append([source, band, size, *(values.get(q, float("nan")) for q in UNITS)])
+        count = [rows["n_realisations"].iloc[0]] if number else []
+        found.append([source, band, size, *count, *(values.get(q, float("nan")) for q in UNITS)])
     return found
+
+
+def chosen_of(frame: pd.DataFrame, stratum: str) -> pd.DataFrame:
+    """Rows of one stratum."""
+    if stratum not in set(frame["stratum"]):
+        raise Fault(f"--stratum: {stratum!r} is not in the table; it has {', '.join(dict.fromkeys(frame['stratum']))}")
+    return frame[frame["stratum"] == stratum]
 
 
 def show_table(campaign: Any, stratum: str) -> None:
     """Print the sensitivity table of a campaign in one stratum, the control row, and where the files are."""
     folder = campaign.root
     if lost := [path for path in campaign.tables if path != campaign.mark and not Path(path).is_file()]:
-        raise Fault(f"{lost[0]}: not made yet; run snakemake --profile profiles/local --configfile with this campaign")
-    frame = pd.read_csv(campaign.table, dtype={"amplitude_unit": str, "unit": str})
-    if stratum not in set(frame["stratum"]):
-        raise Fault(f"--stratum: {stratum!r} is not in the table; it has {', '.join(dict.fromkeys(frame['stratum']))}")
-    out, chosen = console(), frame[frame["stratum"] == stratum]
+        raise Fault(
+            f"{lost[0]}: not made yet; run snakemake --profile profiles/local --configfile with this campaign, or add "
+            "--partial to see what stands by now"
+        )
+    chosen = chosen_of(pd.read_csv(campaign.table, dtype={"amplitude_unit": str, "unit": str}), stratum)
+    out = console()
     if campaign.stale:
         out.print(
             "[bold red]STALE:[/] the settings, the code or the instrument changed after this table was made; "
             "run snakemake again.\n"
         )
-    heads = ("source", "band", "amplitude", *HEADS.values())
-    count = int(frame["n_realisations"].max())
-    out.print(grid(f"rms gap, stratum {stratum}, up to {count} realisations", heads, _pivot(chosen, "rms"), left=2))
-    out.print(
-        grid(
-            "\nsensitivity: rms gap per unit of amplitude",
-            heads,
-            _pivot(chosen[chosen["sensitivity"].notna()], "sensitivity"),
-            left=2,
-        )
-    )
-    _control(out, campaign)
-    _notes(out, folder, chosen)
+    show_rows(out, chosen, stratum)
+    show_control(out, campaign, pd.read_csv(folder / "control.csv"), pd.read_csv(folder / "strata.csv"))
+    about = json.loads((folder / "campaign.json").read_text(encoding="utf-8"))
+    show_notes(out, about["sources"], chosen)
+    out.print(f"campaign {about['id']}: {folder}/sensitivity.csv, control.csv, strata.csv, campaign.json")
 
 
-def _control(out: Console, campaign: Any) -> None:
-    folder = campaign.root
-    control, strata = pd.read_csv(folder / "control.csv"), pd.read_csv(folder / "strata.csv")
+def show_rows(out: Console, chosen: pd.DataFrame, stratum: str, partial: bool = False) -> None:
+    """Print the rows of one stratum; if some sources are not complete, each with its number of realisations."""
+    heads = ("source", "band", "amplitude", *(["realisations"] if partial else []), *HEADS.values())
+    mark, count = "PARTIAL, " if partial else "", int(chosen["n_realisations"].max())
+    title = f"{mark}rms gap, stratum {stratum}, up to {count} realisations"
+    out.print(grid(title, heads, _pivot(chosen, "rms", partial), left=2))
+    sensitive = chosen[chosen["sensitivity"].notna()]
+    title = f"\n{mark}sensitivity: rms gap per unit of amplitude"
+    out.print(grid(title, heads, _pivot(sensitive, "sensitivity", partial), left=2))
+
+
+def show_control(out: Console, campaign: Any, control: pd.DataFrame, strata: pd.DataFrame) -> None:
+    """Print the control row, and the part of the image that has no angle."""
     excluded = strata[strata["stratum"] == "all"].set_index("band")["aolp_excluded"]
     rows = []
     for band, group in control.groupby("band", sort=False):
@@ -92,13 +103,11 @@ def _control(out: Console, campaign: Any) -> None:
     out.print(grid(title, ("band", *HEADS.values(), "no AoLP (small DoLP)"), rows))
 
 
-def _notes(out: Console, folder: Path, chosen: pd.DataFrame) -> None:
-    """Failures, saturation, the precision reached, and the files."""
-    about = json.loads((folder / "campaign.json").read_text(encoding="utf-8"))
-    failed = {n: s["failed"] for n, s in about["sources"].items() if s["failed"]}
-    saturated = {n: s["saturated_pixels"] for n, s in about["sources"].items() if s["saturated_pixels"]}
+def show_notes(out: Console, sources: dict[str, Any], chosen: pd.DataFrame) -> None:
+    """Print failures, saturation and the precision reached; of each source its failures and saturated pixels are given."""
+    failed = {n: s["failed"] for n, s in sources.items() if s["failed"]}
+    saturated = {n: s["saturated_pixels"] for n, s in sources.items() if s["saturated_pixels"]}
     precision = (chosen["mc_error"] / chosen["total"]).max()
     out.print(f"\nfailed realisations: {failed or 'none'}; saturated pixels: {saturated or 'none'}")
     if precision == precision:
         out.print(f"largest Monte Carlo standard error of a total: {precision:.1%}")
-    out.print(f"campaign {about['id']}: {folder}/sensitivity.csv, control.csv, strata.csv, campaign.json")

@@ -156,14 +156,21 @@ def _failures(file: io.File) -> dict[str, dict[str, int]]:
     return found
 
 
+def counts(file: io.File) -> dict[str, Any]:
+    """Realisations of a source, those that failed and saturated pixels."""
+    return {
+        "realisations": int(file.attributes["realisation_count"]),
+        "failed": _failures(file),
+        "saturated_pixels": int(file["saturated"][:, :, 0].sum()),
+    }
+
+
 def summary(identity: str, files: dict[str, io.File]) -> dict[str, Any]:
     """What stands beside the tables: campaign id, version, and of each source its key, realisations and failures."""
     sources = {
         name: {
             "key": file.attributes["key"],
-            "realisations": int(file.attributes["realisation_count"]),
-            "failed": _failures(file),
-            "saturated_pixels": int(file["saturated"][:, :, 0].sum()),
+            **counts(file),
             "results_sha256": file.attributes[io.DIGEST],
         }
         for name, file in files.items()
