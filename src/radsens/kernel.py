@@ -7,14 +7,17 @@ multiply-add is written `fma`. `Kernel.py_func` is the same equation in plain Py
 
 import atexit
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from fractions import Fraction
 from functools import cache, cached_property, update_wrapper
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from string import Template
 from types import FunctionType
 from typing import Any
 
@@ -33,16 +36,24 @@ def digest(paths: Iterable[Path]) -> str:
     return h.hexdigest()[:12]
 
 
-def cache_folder() -> Path:
-    """Folder of the compiled kernels: private to these sources and this numba, made if it is missing.
+def shared_folder() -> Path:
+    """Folder of the compiled kernels that all processes share: private to these sources and this numba.
 
-    In `RADSENS_CACHE`, else `XDG_CACHE_HOME`/radsens, else ~/.cache/radsens; where nothing can be written there, a temporary
-    folder that lasts as long as the process.
+    In `RADSENS_CACHE`, else `XDG_CACHE_HOME`/radsens, else ~/.cache/radsens.
     """
     asked, cache_home = os.environ.get("RADSENS_CACHE"), os.environ.get("XDG_CACHE_HOME")
     root = Path(asked or (Path(cache_home) / "radsens" if cache_home else "~/.cache/radsens"))
+    return root.expanduser() / f"{digest(PACKAGE.rglob('*.py'))}-{version('numba')}-{version('llvmlite')}"
+
+
+def cache_folder() -> Path:
+    """Folder of the compiled kernels, made if it is missing.
+
+    That of the node, else the shared one; where nothing can be written there, a temporary folder that lasts as long as the
+    process.
+    """
     try:
-        folder = root.expanduser() / f"{digest(PACKAGE.rglob('*.py'))}-{version('numba')}-{version('llvmlite')}"
+        folder = node_folder() or shared_folder()
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             return folder
@@ -51,6 +62,76 @@ def cache_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="radsens-cache-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def node_folder() -> Path | None:
+    """Folder of the compiled kernels on this node's own disk, where `RADSENS_NODE_CACHE` names a place that can serve.
+
+    It begins as a copy of what is shared, so that thousands of jobs neither lock a shared file system nor compile each for
+    itself; what is compiled in it is shared at the end of the process. Variables and ~ in the name are expanded; one that
+    is not set, or another user's folder, cannot serve.
+    """
+    given = {name: value for name, value in os.environ.items() if value}
+    try:
+        root, shared = Path(Template(given["RADSENS_NODE_CACHE"]).substitute(given)).expanduser(), shared_folder()
+        folder, published = root / shared.name, shared.with_name(f"{shared.name}-nodes")
+        if not root.is_absolute():
+            return None
+        if first := not folder.exists():
+            root.mkdir(parents=True, exist_ok=True)
+            begun = Path(tempfile.mkdtemp(prefix=".radsens-", dir=root))
+            copy_kernels(published if published.is_dir() else shared, begun)
+            with suppress(OSError):  # of two processes that come first, one wins
+                begun.rename(folder)
+            shutil.rmtree(begun, ignore_errors=True)
+        if folder.stat().st_uid != os.geteuid() or not os.access(folder, os.W_OK):
+            return None  # what is in a cache is run: another user's is not trusted
+    except (KeyError, ValueError, OSError, RuntimeError):
+        return None
+    known = frozenset() if first and not published.is_dir() else codes(folder)
+    atexit.register(publish, folder, published, known)
+    return folder
+
+
+def codes(folder: Path) -> frozenset[Path]:
+    """Files of machine code in a folder of numba's cache, by their paths in it."""
+    return frozenset(path.relative_to(folder) for path in folder.rglob("*.nbc"))
+
+
+def copy_kernels(source: Path, target: Path) -> None:
+    """Copy the files of numba's cache."""
+    for path in source.rglob("*.nb[ci]"):
+        (target / path.parent.relative_to(source)).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target / path.relative_to(source))
+
+
+def publish(folder: Path, shared: Path, known: frozenset[Path]) -> None:
+    """Share the kernels of a node's folder if it has more than the known ones; where anything is in the way, they are not.
+
+    Numba numbers the code of a kernel, and its index says which number serves which types. A number is claimed by a link,
+    which fails if it is taken; so no code is ever replaced, and an index only by one that holds it and more.
+    """
+    ours = codes(folder)
+    theirs = codes(shared) if ours != known else ours
+    for index in sorted(path.relative_to(folder) for path in folder.rglob("*.nbi")):
+        own = {path for path in ours if path.parent == index.parent and path.name.startswith(f"{index.stem}.")}
+        fresh = sorted(own - theirs)
+        with suppress(OSError):
+            if fresh and all((folder / path).read_bytes() == (shared / path).read_bytes() for path in own & theirs):
+                (shared / index).parent.mkdir(parents=True, exist_ok=True)
+                for path in fresh:
+                    _put(folder / path, shared / path, os.link)
+                _put(folder / index, shared / index, os.replace)
+
+
+def _put(source: Path, target: Path, how: Callable[[Path, Path], None]) -> None:
+    """Copy a file whole: under another name first, then linked or renamed."""
+    part = target.with_name(f".{target.name}.{platform.node()}-{os.getpid()}.part")
+    try:
+        shutil.copyfile(source, part)
+        how(part, target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @cache
