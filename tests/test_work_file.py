@@ -65,7 +65,7 @@ def interrupted(place, output, monkeypatch, after, sizes=(2,), threads=1):
 
     with monkeypatch.context() as patch:
         patch.setattr(work.Work, "keep", stopping)
-        patch.setattr(work.Work, "size", lambda *_: sizes[len(kept) % len(sizes)])
+        patch.setattr(work.Work, "size", lambda *given: min(given[-1], sizes[len(kept) % len(sizes)]))
         with pytest.raises(Interrupted):
             write(place, output, threads=threads)
     assert not output.exists()
@@ -331,12 +331,13 @@ def test_batches_grow_until_they_last_from_one_flush_to_the_next_and_are_whole_g
     path, sizes, first = tmp_path / "w", [], 0
     with work.opened(path, "0" * 12, range(1000), [0]) as book:
         for _ in range(6):
-            size = book.size(2, 8)
+            size = book.size(2, 8, 1000 - first)
             batch = chunk.Batch(first, one["mean"].repeat(size, 0), one["histogram"][0], one["saturated"], one["outcome"])
             book.keep(0, batch, 0.01 * size)
             first += size
             sizes.append(size)
     assert sizes == [2, 16, 96, 96, 96, 96]
+    assert book.size(2, 8, 190) == 190, "a rest that is not twice as long is not cut"
 
 
 def test_a_realisation_that_lasts_longer_than_a_batch_should_is_kept_alone(place, tmp_path):
@@ -344,5 +345,5 @@ def test_a_realisation_that_lasts_longer_than_a_batch_should_is_kept_alone(place
     one = chunk.compute(campaign.task("both"), scene, range(1))
     with work.opened(tmp_path / "w", "0" * 12, range(1000), [0]) as book:
         book.keep(0, chunk.Batch(0, one["mean"], one["histogram"][0], one["saturated"], one["outcome"]), 60.0)
-        assert book.size(1, 4) == 1
-        assert book.size(8, 32) == 8, "a realisation for each thread"
+        assert book.size(1, 4, 999) == 1
+        assert book.size(8, 32, 999) == 8, "a realisation for each thread"

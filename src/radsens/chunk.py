@@ -189,7 +189,7 @@ def _batches(stage: Stage, threads: int, book: work.Work | None) -> Iterator[Bat
     compute, grain = worker(stage, threads)
     while done < size:
         began = perf_counter()
-        batch = compute(done, min(size, done + (book.size(threads, grain) if book else size)))
+        batch = compute(done, done + (book.size(threads, grain, size - done) if book else size))
         if book:
             book.keep(stage.band, batch, perf_counter() - began)
         done = batch.stop

@@ -57,7 +57,7 @@ def header(key: str, span: range, bands: Iterable[int]) -> bytes:
 
 def packed(batch: Batch) -> bytes:
     """A batch as bytes; of the histograms, which are mostly empty, the bins that are not."""
-    filled = np.flatnonzero(batch.totals)
+    filled = np.flatnonzero(batch.totals != 0)
     counts = batch.totals.ravel()[filled]
     arrays: dict[str, Any] = {
         "rows": batch.rows,
@@ -142,16 +142,19 @@ class Work:
             if record.band == band:
                 yield unpacked(record.first, self._payload(record))
 
-    def size(self, threads: int, grain: int) -> int:
-        """Realisations of the next batch: what lasts until a flush is due, in whole grains if it can, one a thread at least."""
+    def size(self, threads: int, grain: int, left: int) -> int:
+        """Realisations of the next batch: what lasts until a flush is due, or all that are left if that is half of them.
+
+        In whole grains if it can, and one a thread at least.
+        """
         found = max(threads, int(self._size))
-        return found // grain * grain or found
+        return left if left <= 2 * found else found // grain * grain or found
 
     def keep(self, band: int, batch: Batch, seconds: float) -> None:
         """Keep a batch that took some seconds, and flush if that is due: what is flushed outlives the process and the node."""
         began, number, payload = perf_counter(), len(batch.rows), packed(batch)
         head = HEAD.pack(MARK, band, batch.first, number, len(payload), digest(band, batch.first, number, payload))
-        self._pending += head, payload
+        self._pending.append(head + payload)
         if began - self._flushed >= self._interval:
             self.flush()
             self._flushed = perf_counter()
@@ -161,16 +164,16 @@ class Work:
 
     def flush(self) -> None:
         """Write what is kept, down to the disk."""
-        content = b"".join(self._pending)
         try:
             self._file.seek(self._end)
-            _write(self._file, content)
+            while self._pending:
+                _write(self._file, self._pending[0])
+                self._end += len(self._pending.pop(0))
+            os.fsync(self._file.fileno())
         except OSError as error:
             with suppress(OSError):
                 self._file.truncate(self._end)
             raise _unwritable(self._path, error) from error
-        self._pending.clear()
-        self._end += len(content)
 
     def remove(self) -> None:
         """Take the file away, once the chunk stands."""
@@ -236,11 +239,10 @@ def _is_at(file: FileIO, path: Path) -> bool:
 
 
 def _write(file: FileIO, content: bytes) -> None:
-    """Write all of it, down to the disk."""
+    """Write all of it."""
     left = memoryview(content)
     while left:
         left = left[file.write(left) :]
-    os.fsync(file.fileno())
 
 
 def _unwritable(path: Path, error: OSError) -> Fault:
