@@ -245,8 +245,8 @@ class Executor(RemoteExecutor):
         """Ask the scheduler, which may take its time: the last question is waited for 1 s and taken up at the next poll."""
         if self.polling is None:
             self.polling = self.child.ask("poll", look=self._to_look_at())
-        done, _ = await asyncio.wait([asyncio.ensure_future(asyncio.wrap_future(self.polling))], timeout=1)
-        if not done and not self.polling.done():
+        await asyncio.to_thread(wait, [self.polling], 1)
+        if not self.polling.done():
             return self._patience()
         answered, self.polling = self.polling, None
         try:

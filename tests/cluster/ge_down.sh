@@ -1,15 +1,15 @@
 #!/bin/bash
-# Stop the cell of ge_up.sh: `master` its master alone, as a site does for maintenance; without a word, all of it.
+# Stop the cell of ge_up.sh, or one daemon of it, as a site does for maintenance: master, execd, or all (default).
 set -euo pipefail
 
 stop() {
     pkill -x "$1" || true
     for _ in {1..100}; do
-        pgrep -x "$1" > /dev/null || return 0
+        pgrep -x --runstates D,R,S,T "$1" > /dev/null || return 0
         sleep 0.1
     done
     pkill -KILL -x "$1"
 }
 
-stop sge_qmaster
+[[ ${1:-all} == execd ]] || stop sge_qmaster
 [[ ${1:-all} == master ]] || stop sge_execd

@@ -54,12 +54,12 @@ lay_out() {
 }
 
 start_master() {
-    pgrep -x sge_qmaster > /dev/null || setsid /usr/sbin/sge_qmaster < /dev/null &> $spool/qmaster.start || true
+    pgrep -x --runstates D,R,S,T sge_qmaster > /dev/null || setsid /usr/sbin/sge_qmaster < /dev/null &> $spool/qmaster.start || true
     until_true 30 qconf -sh
 }
 
 start_execution() {
-    pgrep -x sge_execd > /dev/null || setsid /usr/sbin/sge_execd < /dev/null &> $spool/execd.start || true
+    pgrep -x --runstates D,R,S,T sge_execd > /dev/null || setsid /usr/sbin/sge_execd < /dev/null &> $spool/execd.start || true
     until_true 60 eval "qstat -f | grep -q '^all.q@.* [0-9.]* *lx-amd64 *\$'"
 }
 
@@ -147,7 +147,13 @@ case ${1:-all} in
         configure
         start_execution
         ;;
-    master) start_master ;; # after it was stopped by a test
+    master) # after a test stopped it
+        start_master
+        # When its master comes back, this version's execution daemon may take up no further end of a job, for ever.
+        # Started anew it does; the jobs go on meanwhile, each under its own shepherd.
+        "$(dirname "$0")/ge_down.sh" execd
+        start_execution
+        ;;
     *) echo "ge_up.sh: all (default) or master, got '$1'" >&2; exit 2 ;;
 esac
 echo "Grid Engine is up: $(qstat -f | sed -n 3p)"
