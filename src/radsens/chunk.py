@@ -142,7 +142,9 @@ def compute(task: Task, scene_path: str | Path, span: range, threads: int = 1, k
     return _computed(ready(task, scene_path, key), span, threads, None)
 
 
-def write_chunk(task: Task, scene_path: str | Path, span: range, output: Path, threads: int = 1, key: str | None = None) -> None:
+def write_chunk(
+    task: Task, scene_path: str | Path, span: range, output: Path, threads: int = 1, key: str | None = None
+) -> io.File:
     """Compute a chunk and write it; what a killed process kept in the work file beside it is not computed again.
 
     Raises
@@ -152,8 +154,10 @@ def write_chunk(task: Task, scene_path: str | Path, span: range, output: Path, t
     job = ready(task, scene_path, key)
     bands = [b for b, here in enumerate(job.acting) if here is not None]
     with work.opened(work.beside(output), job.key, span, bands) as book:
-        io.write(output, _computed(job, span, threads, book))
+        made = _computed(job, span, threads, book)
+        io.write(output, made)
         book.remove()
+    return made
 
 
 def _computed(job: Job, span: range, threads: int, book: work.Work | None) -> io.File:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from radsens import record
 from radsens.schema import Fault, validated
 
 app = typer.Typer(
@@ -22,13 +23,17 @@ app = typer.Typer(
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="the campaign's YAML")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="file to write")]
 Key = Annotated[str | None, typer.Option(help="key that the file must have; refused if the code or the settings give another")]
+Profile = Annotated[str, typer.Option(help="profile of Snakemake: its name under profiles/, or its folder")]
 _log: list[Path] = []
+INTERRUPTED = 130  # exit code of a command that Ctrl-C ended
 
 
 @app.callback()
 def log_file(log: Annotated[Path | None, typer.Option(help="file that receives the messages too")] = None) -> None:
     """Radiometric sensitivity of space radiometers to errors of their calibration."""
-    _log[:] = [log] if log else []
+    if log:
+        _log.append(log)
+        record.begin(log)
 
 
 def example(text: str) -> dict[str, Any]:
@@ -110,6 +115,7 @@ def realise(
 ) -> None:
     """Compute the gaps of a span of realisations of one source: one job of the workflow."""
     from radsens import chunk
+    from radsens.operate.outcomes import outcomes
     from radsens.realise import Task
 
     if task.startswith("{"):
@@ -121,7 +127,9 @@ def realise(
         settings, scene = campaign.task(source), scene or Path(campaign.scene)
         if not scene.is_file():
             raise Fault(f"{scene}: there is no such file; make it with radsens scene {task} --output {scene}")
-    chunk.write_chunk(settings, scene, chunk.span_of(span), output, threads, key)
+    made = chunk.write_chunk(settings, scene, chunk.span_of(span), output, threads, key)
+    for log in _log:
+        record.note(log, **outcomes(made))
 
 
 @app.command(**example("radsens gather results/test/chunks/control/<key> --realisations 1 --span 20 --output gaps.nc"))
@@ -182,6 +190,82 @@ def image(
         typer.echo(path)
 
 
+@app.command(**example("radsens plan config/parasol.yaml --jobs 200"))
+def plan(
+    config: ConfigFile,
+    jobs: Annotated[int | None, typer.Option(min=1, help="jobs that run at once; the profile's if not given, else 100")] = None,
+    profile: Annotated[str | None, typer.Option(help="profile of Snakemake that will run it, for its number of jobs")] = None,
+) -> None:
+    """What a campaign will take, from a short calibration here, and the span to choose. Submits and writes nothing."""
+    from radsens.operate import plan as planning
+
+    planning.plan(_campaign(config), planning.jobs_at_once(jobs, profile))
+
+
+@app.command(name="run", **example("radsens run config/test.yaml --profile local -- --until realise"))
+def run_campaign(
+    config: ConfigFile,
+    extra: Annotated[list[str] | None, typer.Argument(metavar="[-- ARGUMENTS]", help="further arguments of snakemake")] = None,
+    profile: Profile = "local",
+) -> None:
+    """Run a campaign with Snakemake, whose command is printed; a lock that a dead run left is taken away first."""
+    from radsens.operate import run as running
+
+    raise typer.Exit(running.run(_campaign(config), config, profile, extra or []))
+
+
+@app.command(**example("radsens status config/test.yaml --watch"))
+def status(
+    config: ConfigFile,
+    watch: Annotated[bool, typer.Option("--watch", help="show it anew every five seconds")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print it for scripts")] = False,
+) -> None:
+    """How a campaign stands: done, running, failed and why, missing, time left, precision. Exit code 0: complete; 1: not yet."""
+    from radsens.operate import status as standing
+
+    campaign = _campaign(config)
+    if as_json:
+        found = standing.status(campaign)
+        typer.echo(standing.as_json(found))
+    else:
+        found = standing.watch(campaign) if watch else standing.show(campaign)
+    raise typer.Exit(0 if found.complete else 1)
+
+
+@app.command(**example("radsens why config/test.yaml polariser_orientation/7"))
+def why(
+    config: ConfigFile,
+    what: Annotated[str, typer.Argument(metavar="CHUNK", help="SOURCE/REALISATION, SOURCE/FIRST-LAST or the path of a chunk")],
+) -> None:
+    """Why a chunk or a realisation is as it is: state, reason, draws, command, digests, host, log, and how to make it here."""
+    from radsens.operate.why import explained
+
+    for line in explained(_campaign(config), config, what):
+        typer.echo(line)
+
+
+@app.command(**example("radsens rerun config/test.yaml --source non_linearity --realisations 0,1,20-23"))
+def rerun(
+    config: ConfigFile,
+    failed: Annotated[bool, typer.Option("--failed", help="the jobs that failed or were lost")] = False,
+    source: Annotated[str | None, typer.Option(help="all chunks of this source, compared with those that stand")] = None,
+    realisations: Annotated[str | None, typer.Option(help="the chunks that hold them, such as 0,1,20-23")] = None,
+    profile: Profile = "local",
+) -> None:
+    """Compute again what failed, or chunks that stand: their bits must come out the same. Nothing is lost on the way."""
+    from radsens.operate import rerun as again
+
+    raise typer.Exit(again.rerun(_campaign(config), config, profile, failed, source, realisations))
+
+
+@app.command(**example("radsens prune config/test.yaml --yes"))
+def prune(config: ConfigFile, yes: Annotated[bool, typer.Option("--yes", help="remove them")] = False) -> None:
+    """List the files of a campaign that are of other settings or that failures left, and remove them."""
+    from radsens.operate import prune as pruning
+
+    pruning.prune(_campaign(config), yes)
+
+
 def _say(text: str) -> None:
     """A message on the screen and in the log."""
     print(text, file=sys.stderr)
@@ -192,22 +276,36 @@ def _say(text: str) -> None:
                 f.write(text + "\n")
 
 
-def run(command: Callable[[], Any]) -> int:
-    """Exit code of a command: 0; 2 for a fault of the user, in one sentence; 1 for a fault of ours, with its trace."""
+def _outcome(command: Callable[[], Any]) -> tuple[int, str]:
+    """Exit code of a command, and the reason of its failure."""
     try:
         command()
     except Fault as fault:
         _say(f"radsens: {fault}")
-        return 2
+        return 2, str(fault)
     except SystemExit as stop:
-        return int(stop.code or 0)
+        code = int(stop.code or 0)
+        return code, "interrupted" if code == INTERRUPTED else f"ended with exit code {code}"
     except MemoryError:
-        _say("radsens: not enough memory; give fewer strata or a smaller span, or run on a larger node")
-        return 1
-    except Exception:  # noqa: BLE001 - a fault of ours: not swallowed, its trace goes to the log and the exit code is 1
+        reason = "not enough memory; give fewer strata or a smaller span, or run on a larger node"
+        _say(f"radsens: {reason}")
+        return 1, reason
+    except Exception as error:  # noqa: BLE001 - a fault of ours: not swallowed, its trace goes to the log and the exit code is 1
         _say(traceback.format_exc())
-        return 1
-    return 0
+        return 1, traceback.format_exception_only(error)[-1].strip()
+    return 0, ""
+
+
+def run(command: Callable[[], Any]) -> int:
+    """Exit code of a command: 0; 2 for a fault of the user, in one sentence; 1 for a fault of ours, with its trace.
+
+    A job of the workflow, which has a log, leaves its record beside it.
+    """
+    _log.clear()
+    code, reason = _outcome(command)
+    for path in _log:
+        record.end(path, code, reason)
+    return code
 
 
 def main() -> None:

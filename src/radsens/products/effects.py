@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from radsens.products.screen import console, grid
+from radsens.products.grid import console, grid
 from radsens.sources import SOURCES
 
 COLUMNS = ("name", "symbol", "affected term", "amplitude", "unit", "distribution", "correlation", "reference")

@@ -11,7 +11,7 @@ from radsens.gaps import strata
 from radsens.gaps.strata import partition, refuse_empty
 from radsens.models import polarimeter
 from radsens.models.irm import IRM
-from radsens.products.screen import console, grid
+from radsens.products.grid import console, grid
 from radsens.schema import Fault
 
 MOST_LOST = 0.01  # of the draws: beyond, the sample that is left is no longer the one that was asked for

@@ -1,0 +1,39 @@
+"""Run a campaign: Snakemake in the foreground, a lock that a dead master left taken away, and what to type next."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from radsens.campaign import Campaign
+from radsens.operate import master, rerun, snakemake, status
+
+
+def run(campaign: Campaign, config: Path, profile: str, extra: Sequence[str] = ()) -> int:
+    """Run the workflow of a campaign; Snakemake's exit code.
+
+    Raises
+    ------
+    Fault : another master runs it, or may; nothing was touched
+    """
+    campaign.refuse_unwritable()
+    folder = snakemake.profile_folder(profile)
+    words = snakemake.command(config, folder, extra=extra)
+    master.refuse_second(campaign)
+    for line in rerun.settle(campaign):
+        print(line)
+    code = master.run(campaign, config, folder, words)
+    found = status.show(campaign)
+    print(f"next: {following(found, config, profile)}")
+    return code
+
+
+def following(found: status.Status, config: Path, profile: str) -> str:
+    """The next command to type."""
+    quoted = shlex.quote(str(config))
+    if found.complete:
+        return f"radsens table {quoted}"
+    if found.failures:
+        first, with_profile = found.failures[0]["job"], f"--failed --profile {shlex.quote(profile)}"
+        why = f"radsens why {quoted} {first}, then " if "/" in first else ""
+        return f"{why}radsens rerun {quoted} {with_profile}"
+    return f"radsens run {quoted} --profile {shlex.quote(profile)}"
