@@ -33,13 +33,12 @@ def running(campaign: Campaign) -> dict[str, Any] | None:
 
 def sentence(campaign: Campaign, held: dict[str, Any]) -> str:
     """Who runs the campaign since when, and what to do."""
-    who = (
-        f"results/{campaign.config.campaign}: process {held['pid']} on {held['host']} runs this campaign since {held['started']}"
-    )
+    pid, host, since = (held.get(knob) for knob in ("pid", "host", "started"))
+    who = f"{campaign.root}: process {pid} on {host} runs this campaign since {since}"
     if record.alive(held) is None:
-        look = f"look there (ps -p {held['pid']}); if it is gone, type rm {record_path(campaign)}"
+        look = f"look there (ps -p {pid}); if it is gone, type rm {record_path(campaign)}"
         return f"{who}, which cannot be seen from {platform.node()}: {look}"
-    return f"{who}; wait for it, or end it with kill -INT {held['pid']}"
+    return f"{who}; wait for it, or end it with kill -INT {pid}"
 
 
 def refuse_second(campaign: Campaign) -> None:

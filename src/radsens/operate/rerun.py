@@ -6,6 +6,7 @@ new one has the same bits, and stays beside it if it has not. A command that was
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from radsens import io
@@ -16,7 +17,19 @@ from radsens.operate.standing import FAILED, RUNNING, Job
 from radsens.schema import Fault
 
 OLD = ".old"
+Commands = Sequence[Sequence[str]]
+INCOMPLETE = Path(".snakemake") / "incomplete"
+SAME, DIFFERENT, BACK = "same", "different", "back"
 PART = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of a chunk that had been set aside: the verdict, and the line that says it."""
+
+    path: Path
+    verdict: str
+    line: str
 
 
 def numbers(text: str, count: int) -> list[range]:
@@ -56,35 +69,51 @@ def aside(path: Path) -> Path:
     return path.with_name(path.name + OLD)
 
 
-def compare(path: Path) -> str:
+def compare(path: Path) -> Settled:
     """What became of the bits of a chunk that was computed again; the one that was set aside goes if they are the same."""
     try:
         new, old = (io.read(each).attributes[io.DIGEST] for each in (path, aside(path)))
     except Fault as fault:
-        return f"{path}: computed again, but cannot be compared with {aside(path).name}, which stands beside it: {fault}"
+        line = f"computed again, but cannot be compared with {aside(path).name}, which stands beside it: {fault}"
+        return Settled(path, DIFFERENT, line)
     if new != old:
-        return f"{path}: DIFFERENT: results_sha256 {new[:12]}, was {old[:12]}; the old one stands beside it as {aside(path).name}"
+        line = f"DIFFERENT: results_sha256 {new[:12]}, was {old[:12]}; the old one stands beside it as {aside(path).name}"
+        return Settled(path, DIFFERENT, line)
     aside(path).unlink()
-    return f"{path}: the same bits (results_sha256 {new[:12]})"
+    return Settled(path, SAME, f"the same bits (results_sha256 {new[:12]})")
 
 
-def settle_one(path: Path) -> str | None:
+def settle_one(path: Path) -> Settled | None:
     """Bring back a chunk that was set aside, or compare it with the one that took its place."""
     if not aside(path).is_file():
         return None
     if path.is_file():
         return compare(path)
     aside(path).replace(path)
-    return f"{path}: not computed again; the old one was put back"
+    return Settled(path, BACK, "not computed again; the old one was put back")
 
 
-def settle(campaign: Campaign) -> list[str]:
-    """Settle every chunk of the settings that an earlier command left set aside; a line for each."""
-    lines: list[str] = []
-    for name in campaign.names:
-        for old in sorted(Path(campaign.chunk_folder(name)).glob(f"*.nc{OLD}")):
-            lines += filter(None, [settle_one(old.with_name(old.name.removesuffix(OLD)))])
-    return lines
+def settle(campaign: Campaign) -> list[Settled]:
+    """Settle every chunk of the settings that an earlier command left set aside, and say what became of each."""
+    folders = [Path(campaign.chunk_folder(name)) for name in campaign.names]
+    olds = [old for folder in folders for old in sorted(folder.glob(f"*.nc{OLD}"))]
+    found = [one for old in olds if (one := settle_one(old.with_name(old.name.removesuffix(OLD))))]
+    tell(found)
+    return found
+
+
+def tell(settled: Sequence[Settled]) -> None:
+    """Print what became of chunks."""
+    for one in settled:
+        print(f"{one.path}: {one.line}")
+
+
+def absolved(config: Path, profile: Path, settled: Sequence[Settled]) -> list[list[str]]:
+    """The command, if one is needed, without which a killed Snakemake would take chunks that were put back for half written."""
+    back = [str(one.path) for one in settled if one.verdict == BACK]
+    if not back or not INCOMPLETE.is_dir() or not any(INCOMPLETE.iterdir()):
+        return []
+    return [snakemake.command(config, profile, extra=["--cleanup-metadata", *back])]
 
 
 def set_aside(paths: Iterable[Path]) -> None:
@@ -96,7 +125,7 @@ def set_aside(paths: Iterable[Path]) -> None:
             path.replace(aside(path))
 
 
-def again(campaign: Campaign, config: Path, profile: Path, spans: Sequence[tuple[str, str]]) -> int:
+def again(campaign: Campaign, config: Path, profile: Path, spans: Sequence[tuple[str, str]], before: Commands) -> int:
     """Compute spans again and say whether their bits are the same: 0 if all are, else 1 or Snakemake's exit code."""
     found = standing.files(campaign.root)
     wanted = set(spans)
@@ -107,31 +136,32 @@ def again(campaign: Campaign, config: Path, profile: Path, spans: Sequence[tuple
     stood = {path for path in paths if path.is_file()}
     words = snakemake.command(config, profile, [str(path) for path in paths])
     master.clear_lock(campaign, config, profile)
-    lines: list[str] = []
+    settled: list[Settled] = []
     try:
         set_aside(paths)
-        code = master.run(campaign, config, profile, words)
+        code = master.run(campaign, config, profile, *before, words)
     finally:
-        for path in paths:
-            lines += filter(None, [settle_one(path)])
+        settled += [one for path in paths if (one := settle_one(path))]
+        tell(settled)
     for path in paths:
-        if path.is_file() and path not in stood:
-            lines.append(f"{path}: computed; there was none to compare it with")
-    print("\n".join(lines))
-    same = sum(": the same bits" in line for line in lines)
+        if path not in stood:
+            print(f"{path}: {'computed; there was none to compare it with' if path.is_file() else 'not computed'}")
+    if mend := absolved(config, profile, settled):
+        master.run(campaign, config, profile, *mend)
+    same = sum(one.verdict == SAME for one in settled)
     print(f"{same} of {len(stood)} chunks that stood came out with the same bits")
     return code or (0 if same == len(stood) else 1)
 
 
-def failed(campaign: Campaign, config: Path, profile: Path) -> int:
+def failed(campaign: Campaign, config: Path, profile: Path, before: Commands) -> int:
     """Run the jobs that failed or were lost, and the rest of the workflow if no other chunk is missing."""
     found = standing.files(campaign.root)
     jobs: list[Job] = [job for name in campaign.names for job in standing.span_jobs(campaign, name, found)]
     targets = [str(j.output) for j in (*jobs, *standing.other_jobs(campaign, found)) if j.state == FAILED]
     if not targets:
         print("no job failed")
-        return 0
-    commands = [snakemake.command(config, profile, targets)]
+        return master.run(campaign, config, profile, *before) if before else 0
+    commands = [*before, snakemake.command(config, profile, targets)]
     if all(job.state == FAILED or str(job.output) in found for job in jobs):
         commands.append(snakemake.command(config, profile))
     return master.run(campaign, config, profile, *commands)
@@ -144,6 +174,5 @@ def rerun(campaign: Campaign, config: Path, profile: str, fail: bool, source: st
     folder, spans = snakemake.profile_folder(profile), [] if fail else chosen(campaign, source, realisations)
     campaign.refuse_unwritable()
     master.refuse_second(campaign)
-    for line in settle(campaign):
-        print(line)
-    return failed(campaign, config, folder) if fail else again(campaign, config, folder, spans)
+    before = absolved(config, folder, settle(campaign))
+    return failed(campaign, config, folder, before) if fail else again(campaign, config, folder, spans, before)

@@ -19,9 +19,8 @@ def run(campaign: Campaign, config: Path, profile: str, extra: Sequence[str] = (
     folder = snakemake.profile_folder(profile)
     words = snakemake.command(config, folder, extra=extra)
     master.refuse_second(campaign)
-    for line in rerun.settle(campaign):
-        print(line)
-    code = master.run(campaign, config, folder, words)
+    before = rerun.absolved(config, folder, rerun.settle(campaign))
+    code = master.run(campaign, config, folder, *before, words)
     found = status.show(campaign)
     print(f"next: {following(found, config, profile)}")
     return code

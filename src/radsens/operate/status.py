@@ -185,7 +185,11 @@ def drawn(campaign: Campaign, found: Status) -> RenderableType:
     if more := len(found.failures) - SHOWN:
         lines += [f"and {more} more failed jobs"] if more > 0 else []
     held = found.master
-    who = f"run by process {held['pid']} on {held['host']} since {held['started']}" if held else "nobody runs it with radsens run"
+    who = (
+        f"run by process {held.get('pid')} on {held.get('host')} since {held.get('started')}"
+        if held
+        else "nobody runs it with radsens run"
+    )
     left = f", about {duration(found.seconds_left)} left" if found.seconds_left is not None else ""
     whole = "complete" if found.complete else f"incomplete{left}"
     lines.append(f"campaign {found.id}: {whole}; {size(found.bytes)} in {campaign.root}/; {who}")
