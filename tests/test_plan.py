@@ -30,25 +30,32 @@ def test_a_job_lasts_its_fixed_part_and_its_realisations():
 def test_the_proposed_span_makes_jobs_of_five_to_thirty_minutes_and_not_too_many(each, names):
     realisations = ceil(names and min(100_000, MOST_JOBS * AIM / each / names / 1.3))
     costs = [CONTROL, *(of(each, realisations, name=str(k)) for k in range(names))]
-    span, because = plan.proposal(costs, 50)
+    span, because = plan.proposal(costs, 50, 100)
     assert SHORT <= costs[1].longest(span) <= LONG, because
     assert sum(one.jobs(span) for one in costs) <= MOST_JOBS
 
 
 def test_the_number_of_jobs_comes_before_their_length_and_it_says_so():
     costs = [CONTROL, of(10.0, 1_000_000)]
-    span, because = plan.proposal(costs, 50)
+    span, because = plan.proposal(costs, 50, 100)
     assert sum(one.jobs(span) for one in costs) <= MOST_JOBS
     assert costs[1].longest(span) > LONG and "longer than 30 min" in because
 
 
 def test_a_small_campaign_takes_one_job_for_each_source():
-    span, because = plan.proposal([CONTROL, of(0.01, 60)], 20)
+    span, because = plan.proposal([CONTROL, of(0.01, 60)], 20, 100)
     assert span == 60 and "so small" in because and "20 may stay" in because
 
 
 def test_a_realisation_longer_than_a_job_should_be_makes_spans_of_one():
-    assert plan.proposal([CONTROL, of(4000.0, 100)], 20)[0] == 1
+    assert plan.proposal([CONTROL, of(4000.0, 100)], 20, 100)[0] == 1
+
+
+def test_jobs_are_shorter_where_longer_ones_would_leave_places_empty():
+    costs = [CONTROL, of(1.0, 10_000)]
+    assert plan.proposal(costs, 50, 5)[0] == 890
+    span, _ = plan.proposal(costs, 50, 1000)
+    assert SHORT <= costs[1].longest(span) < AIM
 
 
 def test_the_wall_time_is_never_below_the_longest_job_nor_the_shared_work():
@@ -91,5 +98,6 @@ def test_the_measured_sizes_are_those_of_the_chunks(here):
     chunk.write_scene(campaign.scene_spec, "scene.nc")
     found = plan.cost(campaign, "both", Path("scene.nc"), 1.0)
     io.write("x.nc", chunk.compute(campaign.task("both"), "scene.nc", range(200)))
-    assert found.fixed_size + 200 * found.each_size == pytest.approx(Path("x.nc").stat().st_size, rel=0.1)
+    # a histogram is packed, and grows the slower the fuller it is: a plan from few realisations is above the truth
+    assert found.fixed_size + 200 * found.each_size == pytest.approx(Path("x.nc").stat().st_size, rel=0.3)
     assert found.each > 0 and found.realisations == 5

@@ -18,8 +18,9 @@ from radsens.operate import snakemake
 from radsens.operate.status import duration, size
 
 BUDGET = 16.0  # of all timed computations [s]; compiling comes on top, once
-CLEAR = 0.3  # a difference of times from which the cost of a realisation is taken [s]: noise is some hundredths
-SHORT, LONG, AIM = 300, 1800, 900  # a job should last between, and is aimed at [s]
+CLEAR = 0.5  # a difference of times from which the cost of a realisation is taken [s]: noise is some hundredths
+SHORT, LONG = 300, 1800  # a job should last between [s]
+AIM, BRISK = 900, 360  # what is aimed at, and what is where longer jobs would leave places empty [s]
 MOST_JOBS = 2000  # of a campaign: beyond, Snakemake itself becomes slow
 JOBS = 100  # at once, where nothing says how many
 HEADS = ("source", "realisations", "jobs", "per job", "s per realisation", "one job", "core-hours")
@@ -69,17 +70,21 @@ def jobs_at_once(jobs: int | None, profile: str | None) -> int:
 
 
 def start_up() -> float:
-    """Time that a job takes to start, before it computes [s]."""
-    began = time.perf_counter()
+    """Time of a processor that a job takes to start, before it computes [s]."""
+    before = os.times()
     subprocess.run([sys.executable, "-c", "import radsens.cli, radsens.chunk, numba"], check=True)
-    return time.perf_counter() - began
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
 
 
 def timed(campaign: Campaign, source: str, scene: Path, count: int) -> tuple[float, int]:
-    """Time [s] and size [byte] of a chunk of the first `count` realisations, computed and written for good."""
-    path, began = scene.with_name("chunk.nc"), time.perf_counter()
+    """Time of a processor [s] and size [byte] of a chunk of the first `count` realisations, computed and written for good.
+
+    Not the time of the clock: a machine that is shared would make the campaign longer than it is.
+    """
+    path, began = scene.with_name("chunk.nc"), time.process_time()
     io.write(path, chunk.compute(campaign.task(source), scene, range(count)))
-    return time.perf_counter() - began, path.stat().st_size
+    return time.process_time() - began, path.stat().st_size
 
 
 def cost(campaign: Campaign, source: str, scene: Path, budget: float) -> Cost:
@@ -91,8 +96,9 @@ def cost(campaign: Campaign, source: str, scene: Path, budget: float) -> Cost:
         return Cost(source, 1, one, 0.0, one_size, 0.0)
     more = 3
     while True:
+        begun = time.perf_counter()
         many, many_size = timed(campaign, source, scene, more)
-        if many - one > CLEAR or time.perf_counter() + 2 * many > ended:
+        if many - one > CLEAR or 3 * time.perf_counter() - 2 * begun > ended:
             break
         more *= 2
     each, each_size = max(many - one, 1e-6) / (more - 1), (many_size - one_size) / (more - 1)
@@ -117,8 +123,11 @@ def tidy(span: float) -> int:
     return whole // step * step
 
 
-def proposal(costs: Sequence[Cost], span: int) -> tuple[int, str]:
-    """Span to take, and why: the slowest source's jobs last a quarter of an hour, and there are not too many jobs."""
+def proposal(costs: Sequence[Cost], span: int, at_once: int) -> tuple[int, str]:
+    """Span to take, and why: the slowest source's jobs last a quarter of an hour, and there are not too many jobs.
+
+    They are shorter where there would be fewer jobs than can run at once.
+    """
     slowest = max(costs, key=lambda one: one.each)
     most = max(one.realisations for one in costs)
     if slowest.each <= 0 or slowest.longest(most) < SHORT:
@@ -127,6 +136,8 @@ def proposal(costs: Sequence[Cost], span: int) -> tuple[int, str]:
             f"one job of each, and {span} may stay"
         )
     wanted = min(tidy((AIM - slowest.fixed) / slowest.each), most)
+    if sum(one.jobs(wanted) for one in costs) < at_once:
+        wanted = min(tidy((BRISK - slowest.fixed) / slowest.each), most)
     while sum(one.jobs(wanted) for one in costs) > MOST_JOBS and wanted < most:
         wanted = min(ceil(wanted * 1.1), most)
     wanted = max(wanted, 1)
@@ -178,6 +189,6 @@ def plan(campaign: Campaign, at_once: int) -> None:
     out = console()
     out.print(grid(f"campaign {campaign.config.campaign} on one core of this machine", HEADS, rows))
     out.print(f"\nas it is, {sums(costs, scene, span, at_once)}")
-    wanted, because = proposal(costs, span)
+    wanted, because = proposal(costs, span, at_once)
     out.print(f"proposed, {sums(costs, scene, wanted, at_once)}")
     out.print(f"because {because}")
