@@ -54,10 +54,10 @@ def start(desk, said, *words, **environment):
 
 
 def until(ready, master, said):
-    """Wait until something is so while a command runs."""
+    """Wait until something is so, while a command runs if one is given."""
     end = time.monotonic() + TIMEOUT
     while not ready():
-        assert master.poll() is None, said.read_text(encoding="utf-8")
+        assert master is None or master.poll() is None, said.read_text(encoding="utf-8")
         assert time.monotonic() < end, said.read_text(encoding="utf-8")
         time.sleep(0.05)
 

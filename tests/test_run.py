@@ -14,6 +14,7 @@ from tests.workflow_tools import BOTH, LINEARITY, SPANS, TIMEOUT, TINY, one_sent
 from radsens import record
 from radsens.campaign import Campaign
 from radsens.operate import master, snakemake
+from radsens.schema import Fault
 
 SLOW = "30"  # seconds that a job sleeps when a test needs it to be running
 
@@ -100,13 +101,22 @@ def test_a_lock_of_another_campaign_does_not_count(ready):
     assert (master.LOCKS / "0.output.lock").exists()
 
 
-def test_of_two_masters_that_begin_at_once_one_has_the_campaign(ready):
+def test_of_two_masters_one_has_the_campaign_and_its_record_goes_with_it(ready):
     with master.mastered(ready, Path("profiles/local")) as started:
         held = record.read(master.record_path(ready))
-        assert held["pid"] == os.getpid() and master.running(ready)
+        with pytest.raises(Fault, match="runs this campaign since"), master.mastered(ready, Path("profiles/local")):
+            pass
+        assert record.read(master.record_path(ready)) == held
         started(1)
         assert record.read(master.record_path(ready))["pid"] == 1
+        assert [p.name for p in ready.root.iterdir()] == [master.NAME]
     assert not master.record_path(ready).exists()
+
+
+def test_a_record_stays_with_the_lock_that_a_killed_snakemake_leaves(ready):
+    with master.mastered(ready, Path("profiles/local")):
+        lock(ready.scene)
+    assert master.record_path(ready).exists()
 
 
 @pytest.mark.parametrize(("words", "code"), [(["true"], 0), (["false"], 1), (["sh", "-c", "kill -KILL $$"], 137)])
@@ -163,8 +173,13 @@ def test_the_lock_of_a_killed_master_is_cleared_and_the_run_goes_on(desk, tmp_pa
     second = desk.radsens("run", "tiny.yaml", "--profile", "test")
     assert second.code == 2 and "runs this campaign since" in one_sentence(second.err)
     assert first.poll() is None
-    os.killpg(first.pid, signal.SIGKILL)
+    os.kill(first.pid, signal.SIGKILL)  # Snakemake lives on, and is the master
     first.wait(TIMEOUT)
+    third = desk.radsens("run", "tiny.yaml", "--profile", "test")
+    assert third.code == 2 and "runs this campaign since" in one_sentence(third.err)
+    assert record.read(desk.results / master.NAME)["pid"] != first.pid
+    os.killpg(first.pid, signal.SIGKILL)
+    until(lambda: state(desk)["master"] is None, None, said)
     assert list((desk.root / master.LOCKS).iterdir())
     found = state(desk)
     assert found["master"] is None

@@ -89,15 +89,19 @@ def mastered(campaign: Campaign, profile: Path) -> Iterator[Callable[[int], None
     """
     path = record_path(campaign)
     about = {"started": record.now(), "folder": os.getcwd(), "profile": str(profile)}
+    whole = path.with_name(f"{NAME}.{platform.node()}-{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        record.write(whole, {**record.process(os.getpid()), **about})
+        refuse_second(campaign)
         path.unlink(missing_ok=True)
-        path.touch(exist_ok=False)
-        record.write(path, {**record.process(os.getpid()), **about})
+        os.link(whole, path)  # which another master that begins at this moment cannot do as well
     except FileExistsError:
         raise Fault(f"{path}: another radsens has just begun to run this campaign; see radsens status") from None
     except OSError as error:
         raise Fault(f"{path}: cannot be written ({error.strerror}); look at the space and the rights there") from error
+    finally:
+        with suppress(OSError):
+            whole.unlink(missing_ok=True)
 
     def started(pid: int) -> None:
         with suppress(OSError):  # the record of this process stands
