@@ -1,6 +1,8 @@
 from radsens.campaign import Campaign
 
-campaign = Campaign.load(config, workflow.configfiles)
+# A job was submitted with what the profile asks for: only the master looks whether that is complete.
+asked = workflow.resource_settings.default_resources if workflow.is_main_process else None
+campaign = Campaign.load(config, workflow.configfiles, asked)
 
 
 wildcard_constraints:

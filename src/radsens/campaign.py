@@ -2,8 +2,9 @@
 
 import json
 import os
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +17,18 @@ from radsens.realise import Task
 from radsens.schema import Fault
 
 RESULTS = Path("results")
+VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")  # as os.path.expandvars knows it, which Snakemake asks
+
+
+def refuse_unset(resources: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> None:
+    """Refuse default resources that name a variable of the environment which is not set, or is empty.
+
+    Snakemake leaves such a name as it is: the scheduler would be given an account called `$RADSENS_ACCOUNT`.
+    """
+    for resource, value in resources.items():
+        for name in ("".join(found) for found in VARIABLE.findall(str(getattr(value, "raw", value)))):
+            if not environment.get(name):
+                raise Fault(f"default-resources.{resource}: {name} is not set; export {name}=… or write the value in the profile")
 
 
 class Campaign:
@@ -35,12 +48,16 @@ class Campaign:
         return cls(config.read(path))
 
     @classmethod
-    def load(cls, tree: dict[str, Any], files: Iterable[str | Path] = ()) -> Self:
+    def load(
+        cls, tree: dict[str, Any], files: Iterable[str | Path] = (), resources: Mapping[str, Any] | None = None
+    ) -> Self:
         """The campaign of Snakemake's `config`, for the Snakefile: a fault is one sentence and exit code 2.
 
-        The files that `config` was read from are read again, since Snakemake takes the last of a key given twice.
+        The files that `config` was read from are read again, since Snakemake takes the last of a key given twice; `resources`
+        are those that the profile gives to all rules.
         """
         try:
+            refuse_unset(resources or {})
             for path in files:
                 config.tree_of(path)
             campaign = cls(config.parse(tree))

@@ -1,0 +1,260 @@
+"""The three scripts of profiles/hal-qsub against PBS's recorded answers, and under the real Snakemake with its interface replayed.
+
+Debian has no PBS: nothing here ran on a real one. The answers are those of OpenPBS 23.06.
+"""
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.workflow_tools import LINEARITY, SPANS, TIMEOUT
+
+PROFILE = Path(__file__).parents[2] / "profiles/hal-qsub"
+REPLAYED = Path(__file__).with_name("pbs_replayed.py")
+JOB = "1234.pbs"
+HEAD = '{"timestamp": 1763724000, "pbs_version": "23.06.06", "pbs_server": "pbs"'
+
+
+def script(name):
+    """A script of the profile as a module."""
+    spec = importlib.util.spec_from_file_location(f"hal_qsub_{name}", PROFILE / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def job(state, **more):
+    return f'{HEAD}, "Jobs": {{"{JOB}": {json.dumps({"Job_Name": "realise", "job_state": state, **more})}}}}}'
+
+
+def a_command(folder, name, text):
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{text}", encoding="utf-8")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def status(tmp_path):
+    """What the status script says when qstat gives an answer with an exit code."""
+
+    def said(answer, code=0):
+        (tmp_path / "answer").write_text(answer, encoding="utf-8")
+        a_command(tmp_path / "bin", "qstat", f'echo "$@" > asked; cat answer; exit {code}\n')
+        path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.run(
+            [sys.executable, PROFILE / "status.py", JOB],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=True,
+        )
+
+    return said
+
+
+def marker(folder, text):
+    path = folder / f".snakemake/qsub/{JOB}.exit"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(("text", "word"), [("0\n", "success"), ("1\n", "failed"), ("143\n", "failed"), ("", "failed")])
+def test_the_exit_code_that_the_job_left_decides_and_the_server_is_not_asked(text, word, status, tmp_path):
+    marker(tmp_path, text)
+    assert status(job("R")).stdout.split() == [word]
+    assert not (tmp_path / "asked").exists()
+
+
+ANSWERS = {
+    "queued": (job("Q"), 0, "running", ""),
+    "held": (job("H"), 0, "running", ""),
+    "running": (job("R"), 0, "running", ""),
+    "ending": (job("E", Exit_status=0), 0, "running", ""),
+    "ended well": (job("F", Exit_status=0), 0, "success", ""),
+    "failed": (job("F", Exit_status=1), 0, "failed", "exit code 1"),
+    "killed": (job("F", Exit_status=271), 0, "failed", "killed by signal 15: wall time, memory or qdel"),
+    "wall time": (job("F", Exit_status=-29), 0, "failed", "killed at its wall time"),
+    "deleted in the queue": (job("F"), 0, "failed", "deleted before it ran"),
+    "server unreachable": ("", 255, "running", ""),
+    "server refuses": ("", 111, "running", ""),
+    "not JSON": ("<html>try later</html>", 0, "running", ""),
+    "JSON of another kind": ("[1, 2]", 0, "running", ""),
+    "nothing": ("", 0, "running", ""),
+    "server under its long name": (job("F", Exit_status=0).replace("1234.pbs", "1234.pbs.site.invalid"), 0, "success", ""),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_an_answer_of_the_server_is_one_word(case, status, tmp_path):
+    answer, code, word, reason = ANSWERS[case]
+    said = status(answer, code)
+    assert said.stdout == f"{word}\n"
+    assert reason in said.stderr
+    assert bool(said.stderr) == (word == "failed")
+    assert (tmp_path / "asked").read_text(encoding="utf-8").split() == ["-x", "-f", "-F", "json", JOB]
+
+
+FORGOTTEN = {"history off": (f"{HEAD}}}", 0), "unknown id": ("", 153)}
+
+
+@pytest.mark.parametrize("case", FORGOTTEN)
+def test_a_job_that_the_server_forgot_has_failed_if_no_exit_code_comes_within_a_minute(case, status, tmp_path):
+    missed = tmp_path / f".snakemake/qsub/{JOB}.missed"
+    assert status(*FORGOTTEN[case]).stdout == "running\n"
+    os.utime(missed, (time.time() - 50,) * 2)
+    assert status(*FORGOTTEN[case]).stdout == "running\n"
+    os.utime(missed, (time.time() - 70,) * 2)
+    said = status(*FORGOTTEN[case])
+    assert said.stdout == "failed\n"
+    assert JOB in said.stderr
+    marker(tmp_path, "0\n")
+    assert status(*FORGOTTEN[case]).stdout == "success\n"
+
+
+def test_a_job_that_is_seen_again_is_not_missed_any_more(status, tmp_path):
+    status(*FORGOTTEN["unknown id"])
+    os.utime(tmp_path / f".snakemake/qsub/{JOB}.missed", (time.time() - 70,) * 2)
+    assert status(job("R")).stdout == "running\n"
+    assert status(*FORGOTTEN["unknown id"]).stdout == "running\n"
+
+
+@pytest.mark.parametrize(("minutes", "text"), [(1, "00:01:00"), (59, "00:59:00"), (60, "01:00:00"), (90, "01:30:00"), (4320, "72:00:00")])
+def test_a_wall_time_is_hours_and_minutes_below_sixty(minutes, text):
+    assert script("submit").walltime(minutes) == text
+
+
+def asked(**resources):
+    wildcards = {"source": "control", "span": "000000-000001"}
+    needs = {"mem_mb": 3000, "runtime": 90, **resources}
+    return {"rule": "realise", "jobid": 7, "wildcards": wildcards, "threads": 4, "resources": needs}
+
+
+def test_what_a_job_needs_is_said_in_the_words_of_pbs():
+    words = script("submit").options(asked(), Path("/here"))
+    assert words == [
+        *("-r", "n", "-N", "realise", "-j", "oe", "-o", "/here/realise-control-000000-000001.log"),
+        *("-l", "select=1:ncpus=4:mem=3000mb", "-l", "walltime=01:30:00"),
+    ]
+
+
+def test_queue_account_and_node_features_are_said_where_the_site_gives_them():
+    words = script("submit").options(asked(queue="qdev", account="lab", select=":generation=g2019"), Path("/here"))
+    assert "select=1:ncpus=4:mem=3000mb:generation=g2019" in words
+    assert words[-4:] == ["-q", "qdev", "-A", "lab"]
+
+
+# --- the real Snakemake ------------------------------------------------------------------------------------------------
+
+
+class Pbs:
+    """The replayed commands in front of PATH of a desk."""
+
+    def __init__(self, desk, folder):
+        self.desk, self.folder = desk, folder
+        (folder / "bin").mkdir(parents=True)
+        for name in ("qsub", "qstat", "qdel"):
+            shutil.copy(REPLAYED, folder / "bin" / name)
+            (folder / "bin" / name).chmod(0o755)
+        self.environment = {
+            "PATH": f"{folder / 'bin'}{os.pathsep}{desk.environment()['PATH']}",
+            "PBS_REPLAYED": str(folder),
+        }
+        self.words = ["--profile", "profiles/hal-qsub", "--configfile", "tiny.yaml", "--jobs", "3"]
+        self.words += ["--seconds-between-status-checks", "1", "--latency-wait", "5", "--retries", "0"]
+
+    def run(self, *words):
+        return self.desk.command("timeout", "-s", "KILL", TIMEOUT, "snakemake", *self.words, *words, **self.environment)
+
+    @property
+    def calls(self):
+        return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(self.folder.glob("*.called"))]
+
+
+@pytest.fixture
+def pbs(desk, tmp_path):
+    """The replayed commands, and the tiny campaign of which one source is to be done."""
+    shutil.rmtree(desk.results / "chunks" / LINEARITY)
+    return Pbs(desk, tmp_path / "pbs")
+
+
+@pytest.mark.workflow
+def test_a_campaign_through_the_scripts_gives_the_bytes_of_the_local_run_with_the_threads_that_were_reserved(pbs):
+    table = pbs.desk.table
+    (pbs.folder / "forgetful").touch()
+    done = pbs.run("--set-threads", "realise=2")
+    assert done.code == 0, done.text
+    assert done.spans == {(LINEARITY, span): 1 for span in SPANS}
+    assert pbs.desk.table == table
+    assert [words[words.index("-l") + 1] for words in pbs.calls] == ["select=1:ncpus=2:mem=1500mb"] * 3
+    assert all("--threads 2" in pbs.desk.chunk(LINEARITY, span).read_bytes().decode("latin-1") for span in SPANS)
+
+
+# The command that the jobs find first: it fails for one span, and is killed in another.
+ILL = """case "$*" in
+    *"realise non_linearity 000000"*) exit 3 ;;
+    *"realise non_linearity 000002"*) kill -KILL $(ps -o ppid= $(ps -o ppid= $PPID)) $PPID; kill -KILL $$ ;;
+esac
+exec {radsens} "$@"
+"""
+
+
+@pytest.mark.workflow
+def test_jobs_that_fail_leave_their_siblings_and_are_rerun_alone(pbs):
+    table = pbs.desk.table
+    real = shutil.which("radsens", path=pbs.environment["PATH"])
+    a_command(pbs.folder / "bin", "radsens", ILL.format(radsens=real))
+    failed = pbs.run()
+    assert failed.code != 0
+    stands = [span for span in SPANS if list((pbs.desk.results / "chunks" / LINEARITY).glob(f"*/{span}.nc"))]
+    assert stands == [SPANS[2]]
+    (pbs.folder / "bin/radsens").unlink()
+    done = pbs.run()
+    assert done.code == 0, done.text
+    assert done.spans == {(LINEARITY, span): 1 for span in SPANS[:2]}
+    assert pbs.desk.table == table
+
+
+@pytest.mark.workflow
+def test_a_submission_that_is_refused_is_told_in_the_words_of_qsub(pbs):
+    a_command(pbs.folder / "bin", "qsub", 'echo "qsub: Unknown queue" >&2; exit 170\n')
+    done = pbs.run()
+    assert done.code != 0
+    assert "qsub refused the job (exit code 170) and said: qsub: Unknown queue; it was called as qsub -r n" in done.text
+
+
+@pytest.mark.workflow
+def test_ctrl_c_deletes_the_jobs(pbs):
+    a_command(pbs.folder / "bin", "radsens", "sleep 300\n")
+    how = {
+        "cwd": pbs.desk.root,
+        "env": pbs.desk.environment(**pbs.environment),
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+        # a test run in the background of a shell would hand down that Ctrl-C is ignored
+        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    }
+    with subprocess.Popen(["snakemake", *pbs.words], **how) as master:
+        try:
+            deadline = time.monotonic() + 60
+            while len(list(pbs.folder.glob("*.pid"))) < 3:
+                assert time.monotonic() < deadline, "no job came up"
+                time.sleep(0.2)
+            master.send_signal(signal.SIGINT)
+            master.wait(60)
+        finally:
+            master.kill()
+    assert sorted(p.read_text(encoding="utf-8") for p in pbs.folder.glob("*.code")) == ["271"] * 3
+    for pid in pbs.folder.glob("*.pid"):
+        group = int(pid.read_text(encoding="utf-8"))
+        with pytest.raises(ProcessLookupError):
+            os.killpg(group, 0)
