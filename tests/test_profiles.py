@@ -49,7 +49,9 @@ def test_the_profiles_share_how_a_campaign_is_planned_and_resumed(folder):
 @pytest.mark.workflow
 @each_profile
 def test_snakemake_knows_every_option_of_a_profile_and_plans_with_it(folder, fresh):
-    done = fresh.command("snakemake", "-n", "--profile", f"profiles/{folder.name}", "--configfile", "tiny.yaml", RADSENS_ACCOUNT="lab")
+    done = fresh.command(
+        "snakemake", "-n", "--profile", f"profiles/{folder.name}", "--configfile", "tiny.yaml", RADSENS_ACCOUNT="lab"
+    )
     assert done.code == 0, done.text
     assert done.rules["realise"] == 10
 

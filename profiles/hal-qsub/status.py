@@ -55,7 +55,12 @@ def ask(job: str) -> tuple[int, str]:
     """Exit code and words of qstat; 1 where it cannot be asked."""
     try:
         done = subprocess.run(
-            ["qstat", "-x", "-f", "-F", "json", job], capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False
+            ["qstat", "-x", "-f", "-F", "json", job],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return 1, ""

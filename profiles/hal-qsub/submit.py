@@ -77,7 +77,10 @@ def main(path: str) -> int:
         return 1
     if done.returncode or not done.stdout.strip():
         said = " ".join(done.stderr.split()) or "nothing"
-        print(f"qsub refused the job (exit code {done.returncode}) and said: {said}; it was called as {shlex.join(call)}", file=sys.stderr)
+        print(
+            f"qsub refused the job (exit code {done.returncode}) and said: {said}; it was called as {shlex.join(call)}",
+            file=sys.stderr,
+        )
         return done.returncode or 1
     print(done.stdout.split()[-1])
     return 0

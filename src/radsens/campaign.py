@@ -48,9 +48,7 @@ class Campaign:
         return cls(config.read(path))
 
     @classmethod
-    def load(
-        cls, tree: dict[str, Any], files: Iterable[str | Path] = (), resources: Mapping[str, Any] | None = None
-    ) -> Self:
+    def load(cls, tree: dict[str, Any], files: Iterable[str | Path] = (), resources: Mapping[str, Any] | None = None) -> Self:
         """The campaign of Snakemake's `config`, for the Snakefile: a fault is one sentence and exit code 2.
 
         The files that `config` was read from are read again, since Snakemake takes the last of a key given twice; `resources`

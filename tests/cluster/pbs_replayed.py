@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """qsub, qstat and qdel as PBS answers them, by the name under which this is called: a replay of the interface, no scheduler.
 
-A job really runs, in the background, in $HOME and with a bare environment, as under PBS. What qstat and qdel say is that of
-OpenPBS 23.06 with job history on; `forgetful` in the folder $PBS_REPLAYED turns it off, `away` makes the server unreachable.
+A job really runs, in the background, in $HOME and with a bare environment, as under PBS. What qstat and qdel say
+is written after notes of a trial with OpenPBS 23.06, job history on, not captured from it; `forgetful` in the folder $PBS_REPLAYED turns it off, `away` makes the server unreachable.
 """
 
 import json
@@ -27,7 +27,9 @@ def qsub(options):
     run = f'echo $$ > "{FOLDER}/{job}.pid"; sh "{script}"; echo $? > "{FOLDER}/{job}.code"'
     bare = {"HOME": str(home), "PATH": "/usr/bin:/bin", "PBS_JOBID": job, "TMPDIR": str(home)}
     with log.open("w") as out:
-        subprocess.Popen(["sh", "-c", run], cwd=home, env=bare, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+        subprocess.Popen(
+            ["sh", "-c", run], cwd=home, env=bare, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+        )
     print(job)
 
 

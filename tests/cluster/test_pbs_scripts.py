@@ -1,6 +1,7 @@
-"""The three scripts of profiles/hal-qsub against PBS's recorded answers, and under the real Snakemake with its interface replayed.
+"""The three scripts of profiles/hal-qsub against answers of PBS, and under the real Snakemake with PBS's interface replayed.
 
-Debian has no PBS: nothing here ran on a real one. The answers are those of OpenPBS 23.06.
+Debian has no PBS: nothing here ran on a real one. The answers are written after what a trial with OpenPBS 23.06 noted (exit codes,
+history off, unknown id) and its JSON format; they are not captures.
 """
 
 import importlib.util
@@ -128,7 +129,9 @@ def test_a_job_that_is_seen_again_is_not_missed_any_more(status, tmp_path):
     assert status(*FORGOTTEN["unknown id"]).stdout == "running\n"
 
 
-@pytest.mark.parametrize(("minutes", "text"), [(1, "00:01:00"), (59, "00:59:00"), (60, "01:00:00"), (90, "01:30:00"), (4320, "72:00:00")])
+@pytest.mark.parametrize(
+    ("minutes", "text"), [(1, "00:01:00"), (59, "00:59:00"), (60, "01:00:00"), (90, "01:30:00"), (4320, "72:00:00")]
+)
 def test_a_wall_time_is_hours_and_minutes_below_sixty(minutes, text):
     assert script("submit").walltime(minutes) == text
 
@@ -254,7 +257,6 @@ def test_ctrl_c_deletes_the_jobs(pbs):
         finally:
             master.kill()
     assert sorted(p.read_text(encoding="utf-8") for p in pbs.folder.glob("*.code")) == ["271"] * 3
-    for pid in pbs.folder.glob("*.pid"):
-        group = int(pid.read_text(encoding="utf-8"))
-        with pytest.raises(ProcessLookupError):
-            os.killpg(group, 0)
+    sessions = ",".join(p.read_text(encoding="utf-8").strip() for p in pbs.folder.glob("*.pid"))
+    left = subprocess.run(["ps", "-o", "stat=", "-s", sessions], capture_output=True, text=True, check=False).stdout.split()
+    assert not [state for state in left if not state.startswith("Z")]  # a container may have nobody to reap the dead
