@@ -2,7 +2,8 @@
 """qsub, qstat and qdel as PBS answers them, by the name under which this is called: a replay of the interface, no scheduler.
 
 A job really runs, in the background, in $HOME and with a bare environment, as under PBS. What qstat and qdel say
-is written after notes of a trial with OpenPBS 23.06, job history on, not captured from it; `forgetful` in the folder $PBS_REPLAYED turns it off, `away` makes the server unreachable.
+is written after notes of a trial with OpenPBS 23.06, job history on, not captured from it; `forgetful` in the
+folder $PBS_REPLAYED turns the history off, `away` makes the server unreachable.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The three scripts of profiles/hal-qsub against answers of PBS, and under the real Snakemake with PBS's interface replayed.
 
-Debian has no PBS: nothing here ran on a real one. The answers are written after what a trial with OpenPBS 23.06 noted (exit codes,
-history off, unknown id) and its JSON format; they are not captures.
+Debian has no PBS: nothing here ran on a real one. The answers are written after what a trial with OpenPBS 23.06 noted (exit
+codes, history off, unknown id) and its JSON format; they are not captures.
 """
 
 import importlib.util
