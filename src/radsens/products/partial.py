@@ -8,6 +8,7 @@ from radsens import io
 from radsens.config import CONTROL
 from radsens.gather import joined, standing
 from radsens.products import screen, tables
+from radsens.products.grid import console
 from radsens.schema import Fault
 
 
@@ -34,7 +35,7 @@ def show_partial(campaign: Any, stratum: str) -> None:
     files = {name: one.rows for name, one in found.items() if one.rows is not None}
     if not files.keys() - {CONTROL}:
         raise Fault(f"{campaign.root}: no span of any source stands yet, so that there is no table, not even a partial one")
-    chosen, out = screen.chosen_of(tables.sensitivity(files), stratum), screen.console()
+    chosen, out = screen.chosen_of(tables.sensitivity(files), stratum), console()
     missing = {name: one for name, one in found.items() if one.missing}
     if missing:
         out.print(f"[bold red]PARTIAL:[/] {len(missing)} of {len(found)} sources are not complete.")
