@@ -11,10 +11,10 @@ import yaml
 from tests.operate_tools import jobs, lay_many, many, row, state, told
 from tests.workflow_tools import BOTH, CONTROL, LINEARITY, ORIENTATION, SPANS, TINY, one_sentence
 
-from radsens import record
+from radsens import record, work
 from radsens.campaign import Campaign
 from radsens.cli import app, run
-from radsens.operate import standing, status
+from radsens.operate import status
 from radsens.operate.outcomes import counted
 
 # Counts what status asks of the file system under results/, in a process of its own: an audit hook cannot be taken away.
@@ -94,10 +94,10 @@ def test_a_job_of_another_host_lives_as_long_as_one_of_its_files_is_renewed(tiny
 
     log, old = log_of(tiny, BOTH, SPANS[0]), time.time() - 10_000
     told(log, state="running", host="elsewhere")
-    work = standing.work_file(Path(tiny.chunks(BOTH)[0]))
-    lay(work)
-    times = {record.path_of(log): old, work: old}
-    times[work if sign == "work file" else record.path_of(log)] = time.time() - age
+    batches = work.beside(Path(tiny.chunks(BOTH)[0]))
+    lay(batches)
+    times = {record.path_of(log): old, batches: old}
+    times[batches if sign == "work file" else record.path_of(log)] = time.time() - age
     for path, when in times.items():
         os.utime(path, (when, when))
     assert getattr(source_row(tiny, BOTH), expected) == 1

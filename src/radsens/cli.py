@@ -266,6 +266,19 @@ def prune(config: ConfigFile, yes: Annotated[bool, typer.Option("--yes", help="r
     pruning.prune(_campaign(config), yes)
 
 
+cluster = typer.Typer(no_args_is_help=True, help="What a cluster must give before a campaign goes there.")
+app.add_typer(cluster, name="cluster")
+
+
+@cluster.command(name="check", **example("radsens cluster check --profile sge"))
+def cluster_check(profile: Profile) -> None:
+    """Check a profile: its library, its scheduler, and one trivial job from submission to log; say what to mend."""
+    from radsens.operate.cluster import check
+
+    if not check(profile):
+        raise typer.Exit(1)
+
+
 def _say(text: str) -> None:
     """A message on the screen and in the log."""
     print(text, file=sys.stderr)

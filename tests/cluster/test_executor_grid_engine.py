@@ -43,7 +43,7 @@ FAULTS = """
         shell: "echo half > {output}; test -e mended || kill -KILL -- -$(ps -o pgid= $$ | tr -d ' '); echo whole > {output}"
     rule wall:
         output: "wall.txt"
-        resources: drmaa_extra="-l h_rt=6"
+        resources: drmaa_extra="-l h_rt=20"
         shell: "echo half > {output}; test -e mended || sleep 60; echo whole > {output}"
     rule memory:
         output: "memory.txt"
@@ -65,7 +65,7 @@ def test_a_job_that_failed_is_said_to_have_failed_with_its_cause_and_its_half_fi
     assert {p.stem for p in bench.root.glob("*.txt")} - {"said"} == whole, said
     assert said.count("exit status 1 on") + said.count("exit status 3 on") >= 3, said
     assert "SIGKILL after" in said
-    assert "killed at its wall time of 6 s" in said
+    assert "killed at its wall time of 20 s" in said
     assert bench.lines("asked") == ["1200", "2400"], "the memory was not raised until it was enough"
 
     (bench.root / "mended").touch()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from radsens import record
+from radsens import record, work
 from radsens.campaign import Campaign
 
 DEPTH = 8  # of folders: twice what a campaign has, so that a link to a folder above ends
@@ -72,11 +72,6 @@ def files(folder: Path, links: bool = True) -> dict[str, Entry]:
     return found
 
 
-def work_file(chunk: Path) -> Path:
-    """File of the blocks that a span has computed so far."""
-    return chunk.with_name(f".{chunk.stem}.work")
-
-
 def lives(content: dict[str, Any], signs: list[float]) -> bool:
     """Whether the job of a record that says "running" lives: by its process here, by the times of its files elsewhere."""
     here = record.alive(content)
@@ -93,7 +88,7 @@ def judge(rule: str, source: str, span: str, output: str, log: str, found: dict[
         return Job(**given, state=DONE)
     state = content.get("state")
     if state == "running":
-        signs = [found[str(p)].mtime for p in (beside, work_file(Path(output))) if str(p) in found]
+        signs = [found[str(p)].mtime for p in (beside, work.beside(Path(output))) if str(p) in found]
         return Job(**given, state=RUNNING) if lives(content, signs) else Job(**given, state=FAILED, reason=LOST)
     if state == "failed":
         return Job(**given, state=FAILED, reason=str(content.get("reason", "")))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from radsens import io, record
+from radsens import io, record, work
 from radsens.campaign import Campaign
 from radsens.chunk import span_name, span_of, spans
 from radsens.models.irm import DRAWN
@@ -134,7 +134,7 @@ def explained(campaign: Campaign, config: Path, what: str) -> Iterator[str]:
     source, span, realisation = parsed(campaign, what)
     log = campaign.root / "logs" / source / campaign.keys[source] / f"{span}.log"
     output = f"{campaign.chunk_folder(source)}/{span}.nc"
-    beside = (Path(output), record.path_of(log), standing.work_file(Path(output)))
+    beside = (Path(output), record.path_of(log), work.beside(Path(output)))
     found = {str(p): standing.Entry(0, p.stat().st_mtime) for p in beside if p.is_file()}
     job = standing.judge("realise", source, span, output, str(log), found)
     technical = f": technical failure: {job.reason}" if job.reason else ""
