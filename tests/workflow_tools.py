@@ -111,8 +111,8 @@ class Desk:
         }
         return {**kept, **own, **more}
 
-    def command(self, *words, folder=None, before="", **environment):
-        """Run a command in the checkout; `before` is shell text that precedes it, such as `ulimit`."""
+    def command(self, *words, folder=None, before="", seconds=TIMEOUT, **environment):
+        """Run a command in the checkout, at most so long; `before` is shell text that precedes it, such as `ulimit`."""
         words = ["bash", "-c", f'{before} && exec "$@"', "-", *map(str, words)] if before else [*map(str, words)]
         done = subprocess.run(
             words,
@@ -121,7 +121,7 @@ class Desk:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=TIMEOUT,
+            timeout=seconds,
         )
         return Run(done.returncode, done.stdout, done.stderr)
 

@@ -11,6 +11,8 @@ import pytest
 from tests.cluster import grid_engine
 from tests.cluster.grid_engine import qdel, qstat, script, until, waiting
 
+from snakemake_executor_plugin_drmaa_array import LOOKED_AT, child
+
 pytestmark = pytest.mark.cluster
 
 
@@ -261,3 +263,27 @@ def test_a_workflow_that_went_well_leaves_no_file_of_the_executor(bench):
     code, said = bench.run()
     assert code == 0, said
     assert not list(Path(bench.root, ".snakemake").glob("drmaa-array/**/*"))
+
+
+def test_a_poll_of_2000_jobs_costs_a_fraction_of_asking_for_each(bench, monkeypatch):
+    for name, value in grid_engine.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    session = child.Child()
+
+    def timed(do, **arguments):
+        start = time.perf_counter()
+        answer = session.ask(do, **arguments).result(120)
+        return answer, time.perf_counter() - start
+
+    try:
+        script = {"script": ["-c", "true"], "name": "held", "log": "/dev/null", "native": "-h", "count": 2000}
+        ids, submission = timed("submit", **script)
+        _, poll = timed("poll", look=ids[:LOOKED_AT])
+        _, each = timed("poll", look=ids)
+        left, ending = timed("terminate", jobs=ids)
+    finally:
+        session.close()
+    print(f"2000 jobs: submitted in {submission:.2f} s, polled in {poll:.3f} s (each: {each:.2f} s), ended in {ending:.1f} s")
+    assert not left
+    until(lambda: not qstat(), 30)
+    assert poll < each / 5
