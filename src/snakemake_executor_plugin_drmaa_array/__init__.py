@@ -272,7 +272,8 @@ class Executor(RemoteExecutor):
         by_id = {w.task.id: w for w in list(self.watched.values())}
         for end in answer["ended"]:
             if (watched := by_id.get(end["id"])) and watched.ended is None:
-                watched.ended, watched.why = time.monotonic(), reason.of_end(end, watched.task.native)
+                begun = Path(f"{watched.task.path}.claim").exists()
+                watched.ended, watched.why = time.monotonic(), reason.of_end(end, watched.task.native, begun)
         for id in answer["gone"]:
             if watched := by_id.get(id):
                 watched.unknown += 1

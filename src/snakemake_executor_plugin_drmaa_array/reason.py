@@ -27,8 +27,8 @@ def of_marker(ending: Ending) -> str:
     return f"exit status {ending.code}{where}"
 
 
-def of_end(end: dict[str, Any], native: str) -> str:
-    """Why a job ended without a marker, from what `wait` told."""
+def of_end(end: dict[str, Any], native: str, begun: bool) -> str:
+    """Why a job ended without a marker, from what `wait` told, and whether it had begun."""
     usage = {k: float(v) for k, v in end["usage"].items()}
     seconds, limit = usage.get("ru_wallclock", 0.0), wall_limit(native)
     if limit and seconds >= limit:
@@ -39,7 +39,7 @@ def of_end(end: dict[str, Any], native: str) -> str:
     if end["signal"]:
         return f"killed by {end['signal']} after {seconds:.0f} s, without an exit marker"
     if end["aborted"]:
-        return "deleted or refused before it ran"
+        return f"deleted while it {'ran' if begun else 'waited'}"
     return f"ended with exit status {end['status']} but left no exit marker: is its folder shared with the nodes?"
 
 

@@ -98,6 +98,7 @@ def test_a_job_deleted_while_it_runs_or_waits_is_a_failure_and_alone_runs_again(
     code, said = bench.end(process)
     assert code == 1
     assert len(list(bench.root.glob("out/*"))) == 10, said
+    assert "deleted while it ran" in said and "deleted while it waited" in said, said
     assert said.count("Error in rule one") == 2, said
     before = Counter(bench.lines("begun"))
 
