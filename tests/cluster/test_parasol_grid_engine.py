@@ -32,7 +32,8 @@ def test_the_parasol_campaign_with_faults_gives_the_bytes_of_a_local_run(finishe
     with grid_engine.alone():
         script("ge_up.sh")
         grid_engine.cleared()
-        process = there.start("snakemake", *PROFILE, "--configfile", "tiny.yaml")
+        words = ("radsens", "run", "tiny.yaml", "--profile", "sge", "--", *PROFILE[2:])
+        process = there.start(*words)
         until(lambda: len(chunks(there)) >= 4 and waiting()["r"] == 4, LONGEST)
 
         running = [id for state, id in qstat() if state == "r"]
@@ -49,7 +50,7 @@ def test_the_parasol_campaign_with_faults_gives_the_bytes_of_a_local_run(finishe
         os.killpg(process.pid, 9)
         process.wait()
 
-        done = there.command("radsens", "run", "tiny.yaml", "--profile", "sge", "--", *PROFILE[2:], seconds=LONGEST)
+        done = there.command(*words, seconds=LONGEST)
         assert done.code == 0, done.text
         victim = chunks(there)[3]
         content = bytearray(victim.read_bytes())
