@@ -30,6 +30,7 @@ FOLDER = Path(".snakemake/drmaa-array")
 HANDED_OVER = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "LANG", "LC_ALL")
 LOOKED_AT = 50  # jobs whose state is asked for in one poll; the others had an end to tell, and told none
 SETTLED = 30.0  # after its submission a job may be unknown for a moment [s]
+SILENCE = 60.0  # without an answer the scheduler is away, though the library says nothing [s]
 PATIENCE = 60.0  # for one answer when the workflow starts or stops [s]
 
 
@@ -75,6 +76,8 @@ class Watched:
 class Executor(RemoteExecutor):
     """Submits through a child process, polls markers, and sits out what can be sat out."""
 
+    ready = False  # Snakemake starts to poll a second after it began to make the executor, whether or not it is made
+
     def __post_init__(self) -> None:
         self.settings: ExecutorSettings = self.workflow.executor_settings
         self.child = Child(self.settings.library or None)
@@ -91,9 +94,12 @@ class Executor(RemoteExecutor):
         self.submitting: set[Future[Any]] = set()
         self.waiting: list[list[tuple[Any, Task]]] = []
         self.polling: Future[Any] | None = None
+        self.asked = 0.0
         self.looked = 0
+        self.looking: list[str] = []
         self.down: float | None = None
         self.stopping = False
+        self.ready = True
 
     def _system(self) -> str:
         try:
@@ -204,11 +210,19 @@ class Executor(RemoteExecutor):
     # ----------------------------------------------------------------------------------------------------------- watching
     async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncGenerator[SubmittedJobInfo, None]:
         """Report those that have ended, and yield the others."""
+        if not self.ready:
+            return
         await self._poll()
         folders = {Path(w.task.path).parent for w in list(self.watched.values())}
         marked: dict[str, tasks.Ending] = {}
-        for folder in folders:
-            marked |= await asyncio.to_thread(tasks.endings, folder)
+        try:
+            for folder in folders:
+                marked |= await asyncio.to_thread(tasks.endings, folder)
+        except OSError as error:  # a folder that cannot be read now is no sign that a job left no marker
+            self.logger.warning(f"The markers of jobs cannot be read now ({error}).")
+            for info in active_jobs:
+                yield info
+            return
         for info in active_jobs:
             watched = self.watched[info.aux["path"]]
             ending = marked.get(watched.task.path)
@@ -244,9 +258,12 @@ class Executor(RemoteExecutor):
     async def _poll(self) -> None:
         """Ask the scheduler, which may take its time: the last question is waited for 1 s and taken up at the next poll."""
         if self.polling is None:
-            self.polling = self.child.ask("poll", look=self._to_look_at())
+            self.looking, self.asked = self._to_look_at(), time.monotonic()
+            self.polling = self.child.ask("poll", look=self.looking)
         await asyncio.to_thread(wait, [self.polling], 1)
         if not self.polling.done():
+            if time.monotonic() - self.asked > SILENCE:
+                self._is_down(TimeoutError(f"no answer for {SILENCE:.0f} s"), self.asked)
             return self._patience()
         answered, self.polling = self.polling, None
         try:
@@ -257,9 +274,8 @@ class Executor(RemoteExecutor):
         if self.down is not None:
             self.logger.info(f"The scheduler answers again, after {time.monotonic() - self.down:.0f} s.")
             self.down = None
-        waiting, self.waiting = self.waiting, []
-        for batch in waiting:
-            self._submit(batch)
+        for _ in range(0 if self.stopping else len(self.waiting)):  # the thread that reads the child may append meanwhile
+            self._submit(self.waiting.pop(0))
 
     def _to_look_at(self) -> list[str]:
         now = time.monotonic()
@@ -274,15 +290,16 @@ class Executor(RemoteExecutor):
             if (watched := by_id.get(end["id"])) and watched.ended is None:
                 begun = Path(f"{watched.task.path}.claim").exists()
                 watched.ended, watched.why = time.monotonic(), reason.of_end(end, watched.task.native, begun)
-        for id in answer["gone"]:
+        gone = set(answer["gone"])
+        for id in self.looking:
             if watched := by_id.get(id):
-                watched.unknown += 1
+                watched.unknown = watched.unknown + 1 if id in gone else 0
                 if watched.unknown >= 2 and watched.ended is None:
                     watched.ended, watched.why = time.monotonic(), reason.GONE
 
-    def _is_down(self, error: BaseException) -> None:
+    def _is_down(self, error: BaseException, since: float | None = None) -> None:
         if self.down is None:
-            self.down = time.monotonic()
+            self.down = since or time.monotonic()
             self.logger.warning(f"The scheduler does not answer ({error}); it is asked again until it does.")
 
     def _patience(self) -> None:
@@ -296,6 +313,7 @@ class Executor(RemoteExecutor):
         """End every job that was submitted, those included whose submission is being answered."""
         self.stopping = True
         wait(list(self.submitting), PATIENCE)
+        self._withdraw()
         mine = {w.task.id: w.task for w in list(self.watched.values()) if w.task.id}
         try:
             left = self.child.ask("terminate", jobs=list(mine)).result(PATIENCE)
@@ -307,6 +325,16 @@ class Executor(RemoteExecutor):
             tasks.remove(mine[id].path)
         self.logger.info(f"Ended {len(mine) - len(left)} jobs" + (f"; not ended: {', '.join(left)}" if left else "."))
 
+    def _withdraw(self) -> None:
+        """Those whose submission got no answer may be queued all the same: they shall not run."""
+        for job, task in [each for batch in self.waiting for each in batch]:
+            if tasks.claim(task.path):
+                self.journal.ended(task)
+                tasks.remove(task.path, keep=(".sh",))
+            elif id := tasks.claimed_by(task.path):
+                self._watch(job, replace(task, id=id))
+        self.waiting.clear()
+
     def shutdown(self) -> None:
         super().shutdown()
         self.child.close()
@@ -315,7 +343,8 @@ class Executor(RemoteExecutor):
 
 def digest_of(job: Any) -> str:
     """Digest of what a job does, so that one of an earlier run is only taken over when it is the same."""
-    words = [job.name, *map(str, job.input), *map(str, job.output), str(getattr(job, "shellcmd", ""))]
+    commands = [str(getattr(each, "shellcmd", "")) for each in getattr(job, "jobs", [job])]  # a group has several
+    words = [job.name, *map(str, job.input), *map(str, job.output), *sorted(commands)]
     return sha256("\0".join(words).encode()).hexdigest()
 
 

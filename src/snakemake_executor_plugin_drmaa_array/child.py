@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 STATIC_TLS = "glibc.rtld.optional_static_tls"
@@ -46,6 +48,7 @@ class Child:
         self._process: subprocess.Popen[str] | None = None
         self._asked: dict[int, Future[Any]] = {}
         self._number = 0
+        self._lines: SimpleQueue[str | None] = SimpleQueue()
 
     def ask(self, do: str, **arguments: Any) -> "Future[Any]":
         """Send a request. Its future gives the answer or raises Away, Refused or Unloadable; it does not block."""
@@ -58,19 +61,27 @@ class Child:
         self._number += 1
         future: Future[Any] = Future()
         self._asked[self._number] = future
-        assert self._process is not None and self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps({"number": self._number, "do": do, "with": arguments}) + "\n")
-            self._process.stdin.flush()
-        except OSError:
-            pass  # it died: the reader sees the end of its answers, and gives every future its exception
+        self._lines.put(json.dumps({"number": self._number, "do": do, "with": arguments}) + "\n")
         return future
 
     def _start(self) -> None:
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "encoding": "utf-8"}
         # A session of its own: Ctrl-C at the terminal reaches the executor, which still needs its child to end the jobs.
         self._process = subprocess.Popen(self._command, env=self._environment, start_new_session=True, **pipes)
+        self._lines = SimpleQueue()
+        threading.Thread(target=self._write, args=(self._process, self._lines), daemon=True).start()
         threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
+
+    @staticmethod
+    def _write(process: "subprocess.Popen[str]", lines: "SimpleQueue[str | None]") -> None:
+        """Hand the questions over, from a thread: a child that is blocked stops reading once the pipe is full."""
+        assert process.stdin is not None
+        with suppress(OSError):  # it died: the reader sees the end of its answers, and gives every future its exception
+            while (line := lines.get()) is not None:
+                process.stdin.write(line)
+                process.stdin.flush()
+        with suppress(OSError):
+            process.stdin.close()
 
     def _read(self, process: "subprocess.Popen[str]") -> None:
         assert process.stdout is not None
@@ -89,6 +100,7 @@ class Child:
             lost, self._asked = self._asked, {}
             if self._process is process:
                 self._process = None
+                self._lines.put(None)
         for future in lost.values():
             future.set_exception(Away(f"the process that holds the DRMAA session ended (exit code {process.returncode})"))
 
@@ -96,11 +108,11 @@ class Child:
         """Close the session; a child that is blocked in the library is killed."""
         with self._lock:
             process = self._process
-        if process is None or process.stdin is None:
+            self._lines.put(None)
+        if process is None:
             return
         try:
-            process.stdin.close()
             process.wait(seconds)
-        except (OSError, subprocess.TimeoutExpired):
+        except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

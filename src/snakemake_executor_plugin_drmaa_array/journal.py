@@ -69,7 +69,7 @@ class Journal:
     def left(self) -> dict[tuple[str, ...], Task]:
         """Tasks of masters that died, by their outputs; folders where none is left go after a week."""
         ended, found = set(), {}
-        folders = [f for f in sorted(self.root.iterdir(), key=lambda f: f.stat().st_mtime) if f != self.folder and not alive(f)]
+        folders = [f for f in by_age(self.root) if f != self.folder and not alive(f)]
         for folder in folders:
             for line in lines(folder / JOURNAL):
                 if line.get("ended"):
@@ -83,13 +83,23 @@ class Journal:
         return found
 
 
+def by_age(root: Path) -> list[Path]:
+    """Folders of masters, the oldest first; one that another master removes meanwhile is left out."""
+    found = []
+    for folder in root.iterdir():
+        with suppress(OSError):
+            if folder.is_dir():
+                found.append((folder.stat().st_mtime, folder))
+    return [folder for _, folder in sorted(found)]
+
+
 def alive(folder: Path) -> bool:
     """Whether the master of a folder runs on this host. One on another host is taken for dead: Snakemake's lock keeps two
     masters from the same outputs, and a task that both watch is still run once."""
-    host, pid, _ = folder.name.rsplit("-", 2)
-    if host != platform.node():
-        return False
     try:
+        host, pid, _ = folder.name.rsplit("-", 2)
+        if host != platform.node():
+            return False
         os.kill(int(pid), 0)
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (OSError, ValueError):
@@ -100,7 +110,7 @@ def alive(folder: Path) -> bool:
 def lines(path: Path) -> Iterator[dict[str, Any]]:
     """Lines of a journal; one that a full disk or a kill cut short is left out."""
     with suppress(OSError):
-        for text in path.read_text(encoding="utf-8").splitlines():
+        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
             with suppress(json.JSONDecodeError):
                 yield json.loads(text)
 

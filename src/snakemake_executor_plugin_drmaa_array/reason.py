@@ -27,9 +27,17 @@ def of_marker(ending: Ending) -> str:
     return f"exit status {ending.code}{where}"
 
 
+def number(told: Any) -> float:
+    """A figure of the scheduler, 0 where it is none that we can read."""
+    try:
+        return float(told)
+    except (TypeError, ValueError):
+        return 0.0
+
+
 def of_end(end: dict[str, Any], native: str, begun: bool) -> str:
     """Why a job ended without a marker, from what `wait` told, and whether it had begun."""
-    usage = {k: float(v) for k, v in end["usage"].items()}
+    usage = {k: number(v) for k, v in end["usage"].items()}
     seconds, limit = usage.get("ru_wallclock", 0.0), wall_limit(native)
     if limit and seconds >= limit:
         return f"killed at its wall time of {limit} s, without an exit marker"
@@ -57,6 +65,7 @@ def wall_limit(native: str) -> int | None:
 
 
 def memory_limit(native: str) -> float | None:
-    """Memory that a native specification of Grid Engine asks for, per slot [byte]."""
-    found = re.search(r"\b\w*(?:vmem|mem\w*)=(\d+)([kKmMgG]?)\b", native)
-    return int(found[1]) * UNITS[found[2]] if found else None
+    """Memory at which Grid Engine kills the job of a native specification: that of a slot, times the slots [byte]."""
+    found = re.search(r"(?<![-\w])\w*(?:vmem|mem\w*)=(\d+)([kKmMgG]?)\b", native)
+    slots = re.search(r"-pe \S+ (\d+)", native)
+    return int(found[1]) * UNITS[found[2]] * (int(slots[1]) if slots else 1) if found else None

@@ -57,13 +57,17 @@ def write_runner(folder: Path, workdir: str, environment: Mapping[str, str], pre
 
 
 def endings(folder: Path) -> dict[str, Ending]:
-    """Markers of all tasks of a folder, by the path of the task: one scan of the directory."""
+    """Markers of all tasks of a folder, by the path of the task: one scan of the directory.
+
+    One that vanished or cannot be read now (a stale handle of NFS) is left to the next scan, and hides no other.
+    """
     found = {}
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(".exit"):
-                told = Path(entry.path).read_text(encoding="utf-8").split()
-                found[entry.path.removesuffix(".exit")] = Ending(int(told[0]), told[1] if told[1:] else "")
+                with suppress(OSError, ValueError):
+                    code, _, host = Path(entry.path).read_text(encoding="utf-8").strip().partition(" ")
+                    found[entry.path.removesuffix(".exit")] = Ending(int(code), host)
     return found
 
 
@@ -88,11 +92,13 @@ def claimed_by(task: str) -> str | None:
 
 
 def remove(task: str, keep: Iterable[str] = ()) -> None:
-    """Remove the files of a task."""
+    """Remove the files of a task; one whose script is kept stays claimed, or a twin still queued would run it again."""
     for part in PARTS:
         if part not in keep:
             with suppress(OSError):
                 os.unlink(task + part)
+    if ".sh" in keep:
+        return
     with suppress(OSError):
         os.unlink(f"{task}.claim/by")
     with suppress(OSError):

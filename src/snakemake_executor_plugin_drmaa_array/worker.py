@@ -31,6 +31,10 @@ class Session:
             self.session.initialize()
             self._open = True
 
+    def lost(self) -> None:
+        """Open the session anew at the next request."""
+        self._open = False
+
     def hello(self) -> dict[str, str]:
         """The names of the scheduler and of the library."""
         s = self.session
@@ -50,7 +54,13 @@ class Session:
 
     def poll(self, look: list[str]) -> dict[str, Any]:
         """How the jobs of this session ended that have ended since, and which of `look` the scheduler holds no longer."""
-        return {"ended": self._reap(), "gone": [job for job in look if self.state(job) == "gone"]}
+        ended, gone = self._reap(), []
+        try:
+            gone = [job for job in look if self.state(job) == "gone"]
+        except self.d.errors.DrmaaException:
+            if not ended:
+                raise
+        return {"ended": ended, "gone": gone}
 
     def _reap(self) -> list[dict[str, Any]]:
         d, ended = self.d, []
@@ -114,6 +124,9 @@ def answer(session: Session, request: dict[str, Any]) -> dict[str, Any]:
     try:
         session.open()
         return {"ok": act(**request["with"])}
+    except (d.NoActiveSessionException, d.DrmsInitException) as error:
+        session.lost()
+        return {"away": f"{type(error).__name__}: {_words(error)}"}
     except (d.DrmCommunicationException, d.TryLaterException, d.InternalException, OSError) as error:
         return {"away": f"{type(error).__name__}: {_words(error)}"}
     except d.errors.DrmaaException as error:
