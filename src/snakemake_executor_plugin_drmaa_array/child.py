@@ -95,6 +95,7 @@ class Child:
             else:
                 away = "away" in answer
                 future.set_exception(Away(answer["away"]) if away else Refused(answer["refused"]))
+        process.stdout.close()
         process.wait()
         with self._lock:
             lost, self._asked = self._asked, {}
