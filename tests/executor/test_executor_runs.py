@@ -221,6 +221,29 @@ def test_the_calls_of_a_poll_do_not_grow_with_the_number_of_jobs(desk, jobs, mon
     assert (desk.calls("jobStatus"), desk.calls("wait")) == (LOOKED_AT, 1)
 
 
+def test_a_library_that_never_answers_is_an_outage(desk, monkeypatch):
+    for name in ("PYTHONPATH", "SCRIPTED_DRMAA"):
+        monkeypatch.setenv(name, desk.environment[name])
+    monkeypatch.setattr(executor, "SILENCE", 0.1)
+    desk.script("block")
+    found, infos = watching(desk.root, 1, monkeypatch)
+    found.settings.outage = 0
+    try:
+        with pytest.raises(executor.WorkflowError, match="has not answered for 0 s"):
+            asyncio.run(poll(found, infos))
+    finally:
+        found.child.close(0.1)
+
+
+def test_a_submission_that_got_no_answer_finds_its_turn_taken_after_ctrl_c(desk, monkeypatch):
+    found, _ = watching(desk.root, 0, monkeypatch)
+    task, ended = Task(str(desk.root / "1.1"), "r", ("1",), "d", "-r n"), []
+    found.waiting, found.journal = [[(None, task)]], SimpleNamespace(ended=ended.append)
+    found._withdraw()
+    assert ended == [task] and found.waiting == []
+    assert not tasks.claim(task.path)
+
+
 def test_the_readme_gives_every_setting_with_its_default_and_its_help():
     readme = (Path(executor.__file__).parent / "README.md").read_text()
     told = re.findall(r"^\| `drmaa-array-([a-z-]+)` \| (.*?) \| (.*) \|$", readme, re.MULTILINE)
