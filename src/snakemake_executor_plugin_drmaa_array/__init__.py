@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
@@ -27,10 +28,12 @@ from .child import Away, Child, Refused, Unloadable
 from .journal import Journal, Task
 
 FOLDER = Path(".snakemake/drmaa-array")
+LOGS = Path(".snakemake/drmaa-array-logs")  # of failed jobs, named by the scheduler's ids
 HANDED_OVER = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "LANG", "LC_ALL")
 LOOKED_AT = 50  # jobs whose state is asked for in one poll; the others had an end to tell, and told none
 SETTLED = 30.0  # after its submission a job may be unknown for a moment [s]
 SILENCE = 60.0  # without an answer the scheduler is away, though the library says nothing [s]
+STEADY = 5.0  # answers for so long end an outage: a library alternates between answers and errors while its scheduler starts [s]
 PATIENCE = 60.0  # for one answer when the workflow starts or stops [s]
 
 
@@ -98,6 +101,7 @@ class Executor(RemoteExecutor):
         self.looked = 0
         self.looking: list[str] = []
         self.down: float | None = None
+        self.failed = 0.0
         self.stopping = False
         self.ready = True
 
@@ -236,8 +240,11 @@ class Executor(RemoteExecutor):
                 yield info
 
     def _report(self, info: SubmittedJobInfo, watched: Watched, why: str) -> None:
-        log = f"{watched.task.path}.log"
-        logs = {"aux_logs": [log]} if Path(log).exists() else {}
+        log, kept = Path(f"{watched.task.path}.log"), LOGS.absolute() / f"{watched.task.id}.log"
+        with suppress(OSError):
+            kept.parent.mkdir(exist_ok=True)
+            log.replace(kept)
+        logs = {"aux_logs": [str(kept)]} if kept.exists() else {}
         self.report_job_error(info, msg=f"job {watched.task.id} of the scheduler: {why}. ", **logs)
 
     def _done(self, watched: Watched, failed: bool = False) -> None:
@@ -271,7 +278,7 @@ class Executor(RemoteExecutor):
         except (Away, Refused, Unloadable) as error:
             self._is_down(error)
             return self._patience()
-        if self.down is not None:
+        if self.down is not None and time.monotonic() - self.failed > STEADY:
             self.logger.info(f"The scheduler answers again, after {time.monotonic() - self.down:.0f} s.")
             self.down = None
         for _ in range(0 if self.stopping else len(self.waiting)):  # the thread that reads the child may append meanwhile
@@ -298,8 +305,9 @@ class Executor(RemoteExecutor):
                     watched.ended, watched.why = time.monotonic(), reason.GONE
 
     def _is_down(self, error: BaseException, since: float | None = None) -> None:
+        self.failed = time.monotonic()
         if self.down is None:
-            self.down = since or time.monotonic()
+            self.down = since or self.failed
             self.logger.warning(f"The scheduler does not answer ({error}); it is asked again until it does.")
 
     def _patience(self) -> None:

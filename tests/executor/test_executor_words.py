@@ -97,10 +97,11 @@ def test_a_marker_tells_why_its_job_failed(code, words):
         ({"usage": {"ru_wallclock": "61"}}, "wall time of 60 s"),
         ({"usage": {"maxvmem": str(2**31)}}, "memory of 1024 MiB"),
         ({"usage": {"maxvmem": "2**31, they say", "ru_wallclock": "4"}, "signal": "SIGKILL"}, "killed by SIGKILL after 4 s"),
-        ({"aborted": True}, "deleted or refused before it ran"),
+        ({"aborted": True}, "deleted while it ran"),
         ({"status": 7}, "exit status 7 but left no exit marker"),
     ],
 )
 def test_the_scheduler_tells_why_a_job_without_a_marker_ended(told, words):
     end = {"usage": {}, "signal": None, "aborted": False, "status": 0, **told}
-    assert words in of_end(end, "-l h_rt=60 -l h_vmem=512M -pe smp 2")
+    assert words in of_end(end, "-l h_rt=60 -l h_vmem=512M -pe smp 2", begun=True)
+    assert end["aborted"] == ("while it waited" in of_end(end, "", begun=False))
