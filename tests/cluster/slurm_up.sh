@@ -64,8 +64,10 @@ start_munge() {
 
 start_database() {
     install -d -o mysql -g mysql /run/mysqld
-    mysqladmin ping &> /dev/null \
-        || setsid /usr/sbin/mariadbd --user=mysql --bind-address=127.0.0.1 --innodb-buffer-pool-size=128M < /dev/null &> /var/log/slurm/mariadb.out &
+    # `a || b &` would leave a shell in the background that holds the caller's output open for as long as the database lives.
+    if ! mysqladmin ping &> /dev/null; then
+        setsid /usr/sbin/mariadbd --user=mysql --bind-address=127.0.0.1 --innodb-buffer-pool-size=128M < /dev/null &> /var/log/slurm/mariadb.out &
+    fi
     until_true 60 mysqladmin ping
     mysql -e "create database if not exists slurm_acct_db;
         create user if not exists slurm@localhost identified by 'slurm';

@@ -1,0 +1,88 @@
+"""What snakemake-executor-plugin-drmaa 0.1.5 does on a real Grid Engine, beside drmaa-array on the same workflow.
+
+The evidence of docs/why_not_the_public_drmaa_plugin.md: a test that fails here says that this page is to be written anew.
+"""
+
+import os
+import signal
+import time
+
+import pytest
+from tests.cluster import grid_engine
+from tests.cluster.grid_engine import script, until, waiting
+from tests.cluster.test_executor_grid_engine import MANY
+
+pytestmark = pytest.mark.cluster
+
+LIMITS = "-l h_rt={resources.seconds}"
+# Debian's library has to be given room before Python starts; drmaa-array sees to that itself.
+TUNED = {"GLIBC_TUNABLES": "glibc.rtld.optional_static_tls=16384"}
+SHARED = (
+    "--jobs 100 --keep-going --scheduler greedy --rerun-incomplete --latency-wait 3 --seconds-between-status-checks 1".split()
+)
+PUBLIC = ["--executor", "drmaa", "--drmaa-log-dir", "logs", f"--drmaa-args={LIMITS}", *SHARED]
+OURS = ["--executor", "drmaa-array", "--drmaa-array-env", "SGE_ROOT", *SHARED]
+
+FAULTS = """
+    rule all:
+        input: "marked", "killed", "wall"
+    rule marked:
+        output: touch("marked")
+        shell: "exit 3"
+    rule killed:
+        output: "killed"
+        shell: "echo half > {output}; kill -KILL -- -$(ps -o pgid= $$ | tr -d ' '); echo whole > {output}"
+    rule wall:
+        output: "wall"
+        resources: seconds=10, drmaa_extra="-l h_rt=10"
+        shell: "echo half > {output}; sleep 60; echo whole > {output}"
+"""
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """A workflow, and the cell to itself."""
+    if reason := grid_engine.why_not():
+        pytest.skip(reason)
+    with grid_engine.alone():
+        script("ge_up.sh")
+        grid_engine.cleared()
+        yield grid_engine.workflow(tmp_path / "a bench")
+        grid_engine.cleared()
+
+
+def left(bench):
+    """What stands of the outputs, by name."""
+    return {n: (bench.root / n).read_text() for n in ("marked", "killed", "wall") if (bench.root / n).exists()}
+
+
+def test_three_jobs_that_failed_are_successes_of_the_public_plugin_and_failures_of_ours(bench):
+    bench.write(FAULTS)
+    code, said = bench.run("--default-resources", "seconds=600", profile=PUBLIC, **TUNED)
+    assert code == 0, said
+    assert left(bench) == {"marked": "", "killed": "half\n", "wall": "half\n"}, said
+
+    for name in left(bench):
+        (bench.root / name).unlink()
+    code, said = bench.run(profile=OURS)
+    assert code == 1, said
+    assert left(bench) == {}, said
+    assert "SIGKILL after" in said and "killed at its wall time of 10 s" in said
+
+
+def test_ctrl_c_during_a_round_of_status_checks_leaves_jobs_in_the_queue(bench):
+    """drmaa-array empties it: test_executor_grid_engine.py, Ctrl-C with 300 jobs."""
+    bench.write(MANY.format(count=60, command="sleep 90"))
+    words = ["--default-resources", "seconds=600", "--max-status-checks-per-second", 5]
+    process = bench.start(*words, profile=PUBLIC, **TUNED)
+    start = time.monotonic()
+    until(lambda: sum(waiting().values()) == 60)
+    # The first round begins 40 s after the executor, and takes 12 s.
+    time.sleep(max(0.0, 46 - (time.monotonic() - start)))
+    os.killpg(process.pid, signal.SIGINT)
+    code, said = bench.end(process)
+    assert code != 0, said
+    time.sleep(5)
+    still = sum(waiting().values())
+    print(f"{still} of 60 jobs in the queue after Ctrl-C")
+    assert still > 30, said
