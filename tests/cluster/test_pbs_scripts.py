@@ -190,18 +190,6 @@ def pbs(desk, tmp_path):
     return Pbs(desk, tmp_path / "pbs")
 
 
-@pytest.mark.workflow
-def test_a_campaign_through_the_scripts_gives_the_bytes_of_the_local_run_with_the_threads_that_were_reserved(pbs):
-    table = pbs.desk.table
-    (pbs.folder / "forgetful").touch()
-    done = pbs.run("--set-threads", "realise=2")
-    assert done.code == 0, done.text
-    assert done.spans == {(LINEARITY, span): 1 for span in SPANS}
-    assert pbs.desk.table == table
-    assert [words[words.index("-l") + 1] for words in pbs.calls] == ["select=1:ncpus=2:mem=1500mb"] * 3
-    assert all("--threads 2" in pbs.desk.chunk(LINEARITY, span).read_bytes().decode("latin-1") for span in SPANS)
-
-
 # The command that the jobs find first: it fails for one span, and is killed in another.
 ILL = """case "$*" in
     *"realise non_linearity 000000"*) exit 3 ;;
@@ -212,7 +200,8 @@ exec {radsens} "$@"
 
 
 @pytest.mark.workflow
-def test_jobs_that_fail_leave_their_siblings_and_are_rerun_alone(pbs):
+def test_jobs_that_fail_leave_their_siblings_and_are_rerun_alone_to_the_bytes_of_the_local_run(pbs):
+    """The rerun has no job history: the exit codes that jobs leave tell their ends. The reserved threads reach the kernels."""
     table = pbs.desk.table
     real = shutil.which("radsens", path=pbs.environment["PATH"])
     a_command(pbs.folder / "bin", "radsens", ILL.format(radsens=real))
@@ -221,10 +210,14 @@ def test_jobs_that_fail_leave_their_siblings_and_are_rerun_alone(pbs):
     stands = [span for span in SPANS if list((pbs.desk.results / "chunks" / LINEARITY).glob(f"*/{span}.nc"))]
     assert stands == [SPANS[2]]
     (pbs.folder / "bin/radsens").unlink()
-    done = pbs.run()
+    (pbs.folder / "forgetful").touch()
+    done = pbs.run("--set-threads", "realise=2")
     assert done.code == 0, done.text
     assert done.spans == {(LINEARITY, span): 1 for span in SPANS[:2]}
     assert pbs.desk.table == table
+    asked_for = [words[words.index("-l") + 1] for words in pbs.calls]
+    assert asked_for == ["select=1:ncpus=1:mem=1500mb"] * 3 + ["select=1:ncpus=2:mem=1500mb"] * 2
+    assert all("--threads 2" in pbs.desk.chunk(LINEARITY, span).read_bytes().decode("latin-1") for span in SPANS[:2])
 
 
 @pytest.mark.workflow

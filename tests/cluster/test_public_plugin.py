@@ -73,12 +73,10 @@ def test_three_jobs_that_failed_are_successes_of_the_public_plugin_and_failures_
 def test_ctrl_c_during_a_round_of_status_checks_leaves_jobs_in_the_queue(bench):
     """drmaa-array empties it: test_executor_grid_engine.py, Ctrl-C with 300 jobs."""
     bench.write(MANY.format(count=60, command="sleep 90"))
-    words = ["--default-resources", "seconds=600", "--max-status-checks-per-second", 5]
+    words = ["--default-resources", "seconds=600", "--max-status-checks-per-second", 5, "--seconds-between-status-checks", 0]
     process = bench.start(*words, profile=PUBLIC, **TUNED)
-    start = time.monotonic()
     until(lambda: sum(waiting().values()) == 60)
-    # The first round begins 40 s after the executor, and takes 12 s.
-    time.sleep(max(0.0, 46 - (time.monotonic() - start)))
+    time.sleep(15)  # a round over 60 jobs takes 12 s: one that holds them all is under way
     os.killpg(process.pid, signal.SIGINT)
     code, said = bench.end(process)
     assert code != 0, said

@@ -53,59 +53,74 @@ def intercept(desk, folder, case):
     """PATH on which `radsens` first does what `case` says of its words, then is itself."""
     path = desk.environment()["PATH"]
     command = folder / "bin" / "radsens"
-    command.parent.mkdir()
+    command.parent.mkdir(parents=True)
     command.write_text(f'#!/bin/bash\n{case}\nexec {shutil.which("radsens", path=path)} "$@"\n', encoding="utf-8")
     command.chmod(0o755)
     return f"{command.parent}{os.pathsep}{path}"
 
 
-@pytest.fixture(params=MODES)
-def submit(request, desk):
+@pytest.fixture(scope="module", params=MODES)
+def mode(request):
+    """How the states of jobs are asked for."""
+    return request.param
+
+
+@pytest.fixture
+def submit(mode, desk):
     """Run the workflow of the desk through a Slurm of one of the modes, each failure at its first."""
     if reason := grid_engine.why_not():
         pytest.skip(reason.replace("Grid Engine", "Slurm"))
 
     def run(*words, **environment):
-        words = (*WORDS, "--slurm-status-command", request.param, *words)
+        words = (*WORDS, "--slurm-status-command", mode, *words)
         return desk.command("timeout", "-s", "KILL", TIMEOUT, "snakemake", *words, **{"RADSENS_ACCOUNT": "lab", **environment})
 
     with alone():
-        up = subprocess.run([UP, *MODES[request.param]], capture_output=True, text=True, timeout=TIMEOUT)
+        up = subprocess.run([UP, *MODES[mode]], capture_output=True, text=True, timeout=TIMEOUT)
         assert up.returncode == 0, up.stdout + up.stderr
         yield run
         subprocess.run(["scancel", "--user=root"], check=True, timeout=TIMEOUT)
 
 
-only_squeue = pytest.mark.parametrize("submit", ["squeue"], indirect=True)
-only_sacct = pytest.mark.parametrize("submit", ["sacct"], indirect=True)
+only_squeue = pytest.mark.parametrize("mode", ["squeue"], indirect=True)
+only_sacct = pytest.mark.parametrize("mode", ["sacct"], indirect=True)
 
+# With sacct a cancelled job is "CANCELLED by 0", which version 2.8 of the plugin does not know: it would be waited for, for ever.
+CANCELLED = """case "$*" in
+    *"realise both 000002"*) scancel "$SLURM_JOB_ID"; sleep 100 ;;
+esac
+"""
 # One span fails by itself, one is cancelled as it runs, one has used up its wall time (a minute is the least that can be asked
-# for: the end is brought forward). The others tell what Slurm reserved, what libraries are told, what the kernels are told.
+# for: the end is brought forward). The kernels of the others are told as many threads as Slurm reserved.
 ILL = """case "$*" in
     *"realise both 000000"*) exit 3 ;;
-    *"realise both 000002"*) scancel "$SLURM_JOB_ID"; sleep 100 ;;
     *"realise non_linearity 000000"*) scontrol update jobid="$SLURM_JOB_ID" EndTime=now+1; sleep 100 ;;
-esac
-if [[ $* =~ realise.*--threads\\ ([0-9]+) ]]; then
+esac"""
+TOLD = """if [[ $* =~ realise.*--threads\\ ([0-9]+) ]]; then
     reserved=$(scontrol show job --oneliner "$SLURM_JOB_ID" | grep -o "NumCPUs=[0-9]*")
     echo "$reserved $OMP_NUM_THREADS ${{BASH_REMATCH[1]}}" >> "{seen}"
 fi"""
 
 
-def test_each_failure_is_told_spares_its_siblings_and_is_rerun_alone_to_the_bytes_of_the_local_run(desk, submit, tmp_path):
+def test_each_failure_is_told_spares_its_siblings_and_is_rerun_alone_to_the_bytes_of_the_local_run(desk, submit, tmp_path, mode):
     table, seen = desk.table, tmp_path / "seen"
-    forget(desk, ORIENTATION, BOTH, LINEARITY)
-    failed = submit("--set-threads", "realise=2", PATH=intercept(desk, tmp_path, ILL.format(seen=seen)))
+    case, states, whole = ILL, ["FAILED", "TIMEOUT"], [*SPANS[1:]]
+    if mode == "squeue":
+        case, states, whole = CANCELLED + ILL, [*states, "CANCELLED"], [SPANS[2]]
+    forget(desk, BOTH, LINEARITY)
+    failed = submit(PATH=intercept(desk, tmp_path / "ill", case))
     assert failed.code == 1, failed.text
-    assert len(SUBMITTED.findall(failed.text)) == 9, "a span is a job of its own"
-    for state in ("FAILED", "CANCELLED", "TIMEOUT"):
+    assert len(SUBMITTED.findall(failed.text)) == 6, "a span is a job of its own"
+    for state in states:
         assert len(re.findall(rf"SLURM status is: '?{state}", failed.text)) == 1, failed.text
-    assert [spans(desk, name) for name in (ORIENTATION, BOTH, LINEARITY)] == [[*SPANS], [SPANS[2]], [*SPANS[1:]]]
-    assert seen.read_text(encoding="utf-8").splitlines() == ["NumCPUs=2 2 2"] * 6
-    done = submit()
+    assert [spans(desk, BOTH), spans(desk, LINEARITY)] == [whole, [*SPANS[1:]]]
+    if mode == "sacct":
+        return  # the rerun is told apart by nothing, and takes half a minute
+    done = submit("--set-threads", "realise=2", PATH=intercept(desk, tmp_path / "told", TOLD.format(seen=seen)))
     assert done.code == 0, done.text
     assert done.spans == {(BOTH, SPANS[0]): 1, (BOTH, SPANS[1]): 1, (LINEARITY, SPANS[0]): 1}
     assert desk.table == table
+    assert seen.read_text(encoding="utf-8").splitlines() == ["NumCPUs=2 2 2"] * 3
 
 
 @only_squeue
