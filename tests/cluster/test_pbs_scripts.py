@@ -229,22 +229,25 @@ def test_a_submission_that_is_refused_is_told_in_the_words_of_qsub(pbs):
 
 
 @pytest.mark.workflow
-def test_ctrl_c_deletes_the_jobs(pbs):
+def test_ctrl_c_between_two_rounds_of_status_checks_deletes_the_jobs(pbs):
+    """During a round Snakemake itself holds no job that it could delete: docs/clusters.md says what to type after Ctrl-C."""
     a_command(pbs.folder / "bin", "radsens", "sleep 300\n")
+    said = pbs.folder / "said"
     how = {
         "cwd": pbs.desk.root,
         "env": pbs.desk.environment(**pbs.environment),
-        "stdout": subprocess.DEVNULL,
-        "stderr": subprocess.DEVNULL,
+        "stderr": subprocess.STDOUT,
         # a test run in the background of a shell would hand down that Ctrl-C is ignored
         "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     }
-    with subprocess.Popen(["snakemake", *pbs.words], **how) as master:
+    words = ["snakemake", *pbs.words, "--seconds-between-status-checks", "12"]
+    with said.open("w") as out, subprocess.Popen(words, stdout=out, **how) as master:
         try:
             deadline = time.monotonic() + 60
-            while len(list(pbs.folder.glob("*.pid"))) < 3:
+            while said.read_text(encoding="utf-8").count("with external jobid") < 3:
                 assert time.monotonic() < deadline, "no job came up"
                 time.sleep(0.2)
+            time.sleep(0.5)
             master.send_signal(signal.SIGINT)
             master.wait(60)
         finally:
