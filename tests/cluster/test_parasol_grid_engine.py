@@ -38,7 +38,7 @@ def test_the_parasol_campaign_with_faults_gives_the_bytes_of_a_local_run(finishe
 
         running = [id for state, id in qstat() if state == "r"]
         delete(running[0])
-        subprocess.run(["pkill", "-KILL", "-o", "-f", "radsens --log .*realise"], check=True)
+        until(lambda: subprocess.run(["pkill", "-KILL", "-o", "-f", "radsens --log .*realise"]).returncode == 0, every=0.01)
         script("ge_down.sh", "master")
         time.sleep(20)
         script("ge_up.sh", "master")
