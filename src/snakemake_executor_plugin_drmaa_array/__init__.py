@@ -206,7 +206,6 @@ class Executor(RemoteExecutor):
             self.journal.ended(task)
             return False
         self.logger.info(f"Taking over job {task.id} of an earlier run{' (it has ended well)' if ending else ''}.")
-        self.journal.planned([task])
         self._watch(job, task)
         self.watched[task.path].since -= SETTLED
         return True

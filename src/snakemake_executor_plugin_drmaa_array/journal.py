@@ -1,9 +1,10 @@
 """What was submitted, on disk: a master that was killed left it to the next one, which goes on watching.
 
-Each master has a folder `<host>-<pid>-<start>` with a journal of JSON lines: a task before its submission, its scheduler's
-id after it, its end. A task without an end is still somebody's, and is taken over by its outputs.
+Each master has a folder with a journal of JSON lines, which it locks as long as it lives: a task before its submission, its
+scheduler's id after it, its end. A task without an end is still somebody's, and is taken over by its outputs.
 """
 
+import fcntl
 import json
 import os
 import platform
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 JOURNAL = "journal.jsonl"
-KEPT_DAYS = 7  # folders of dead masters whose tasks have all ended, for their logs
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Journal:
         self.folder = self.root / f"{platform.node()}-{os.getpid()}-{time.time_ns()}"
         self.folder.mkdir(parents=True)
         self._file = (self.folder / JOURNAL).open("a", encoding="utf-8")
+        with suppress(OSError):
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _write(self, lines: list[dict[str, Any]], flush: bool = True) -> None:
         self._file.write("".join(json.dumps(line) + "\n" for line in lines))
@@ -47,7 +49,7 @@ class Journal:
             os.fsync(self._file.fileno())
 
     def planned(self, tasks: list[Task]) -> None:
-        """Note tasks that are about to be submitted, or are taken over."""
+        """Note tasks that are about to be submitted."""
         self._write([asdict(task) for task in tasks])
 
     def submitted(self, tasks: list[Task]) -> None:
@@ -55,31 +57,34 @@ class Journal:
         self._write([{"path": task.path, "id": task.id} for task in tasks])
 
     def ended(self, task: Task) -> None:
-        """Note that a task is nobody's any longer."""
-        self._write([{"path": task.path, "ended": True}], flush=False)
+        """Note that a task is nobody's any longer, in the journal of the master that submitted it."""
+        line, home = {"path": task.path, "ended": True}, Path(task.path).parent
+        if home == self.folder:
+            self._write([line], flush=False)
+            return
+        with suppress(OSError), (home / JOURNAL).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
     def close(self) -> None:
-        """End the journal; a folder without a log of a failed task goes."""
+        """End the journal; it goes where no task is left, and so does an older one that was finished for its master."""
         self._file.close()
-        if not any(self.folder.glob("*.log")) and not list(open_tasks(self.folder / JOURNAL)):
-            shutil.rmtree(self.folder, ignore_errors=True)
-            with suppress(OSError):
-                self.root.rmdir()
+        self._swept()
+        with suppress(OSError):
+            self.root.rmdir()
 
     def left(self) -> dict[tuple[str, ...], Task]:
-        """Tasks of masters that died, by their outputs; folders where none is left go after a week."""
-        ended, found = set(), {}
-        folders = [f for f in by_age(self.root) if f != self.folder and not alive(f)]
-        for folder in folders:
-            for line in lines(folder / JOURNAL):
-                if line.get("ended"):
-                    ended.add(line["path"])
-        for folder in folders:
-            tasks = [task for task in open_tasks(folder / JOURNAL) if task.path not in ended]
-            found.update({task.outputs: task for task in tasks})
-            old = time.time() - folder.stat().st_mtime > KEPT_DAYS * 86400
-            if not tasks and old and not any(str(folder) in task.path for task in found.values()):
-                shutil.rmtree(folder, ignore_errors=True)
+        """Tasks of masters that died, by their outputs."""
+        return {task.outputs: task for task in self._swept()}
+
+    def _swept(self) -> list[Task]:
+        """Open tasks of all masters that do not live, the oldest first; folders without one are removed."""
+        found: list[Task] = []
+        for folder in by_age(self.root):
+            if (folder / JOURNAL).is_file() and not alive(folder):
+                own = list(open_tasks(folder / JOURNAL))
+                found += own
+                if not own:
+                    shutil.rmtree(folder, ignore_errors=True)
         return found
 
 
@@ -94,17 +99,19 @@ def by_age(root: Path) -> list[Path]:
 
 
 def alive(folder: Path) -> bool:
-    """Whether the master of a folder runs on this host. One on another host is taken for dead: Snakemake's lock keeps two
-    masters from the same outputs, and a task that both watch is still run once."""
+    """Whether the master of a folder lives: it holds the lock of its journal, which its death releases.
+
+    Where the file system has no locks it is taken for dead: Snakemake's own lock keeps two masters from the same outputs, and
+    a task that both watch is still run once.
+    """
     try:
-        host, pid, _ = folder.name.rsplit("-", 2)
-        if host != platform.node():
-            return False
-        os.kill(int(pid), 0)
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, ValueError):
+        with (folder / JOURNAL).open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
         return False
-    return b"snakemake" in command or b"python" in command
+    return False
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:

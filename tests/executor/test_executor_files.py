@@ -120,11 +120,8 @@ def task(journal, index=1, **changes):
 
 
 def dead(journal):
-    """Make a journal that of a master that was killed."""
+    """Make a journal that of a master that was killed: nothing holds its lock."""
     journal._file.close()
-    folder = journal.root / f"{platform.node()}-999999999-{journal.folder.name.rsplit('-')[-1]}"
-    journal.folder.rename(folder)
-    return folder
 
 
 def test_a_dead_master_leaves_its_open_tasks_and_not_those_that_ended(begin):
@@ -150,8 +147,7 @@ def test_a_task_that_was_taken_over_and_ended_is_nobodys(begin):
     first.planned([one])
     dead(first)
     second = begin()
-    (taken,) = second.left().values()
-    second.planned([taken])
+    assert list(second.left().values()) == [one]
     dead(second)
     third = begin()
     assert list(third.left().values()) == [one]
@@ -178,15 +174,18 @@ def test_a_journal_cut_anywhere_gives_what_its_whole_lines_say(tmp_path_factory,
     assert list(open_tasks(path)) == states[whole + only_its_end_is_cut]
 
 
-def test_a_folder_goes_after_a_clean_end_and_stays_for_the_log_of_a_failed_task(tmp_path, begin):
-    clean, failed = begin(tmp_path / "a"), begin(tmp_path / "b")
-    for journal in (clean, failed):
-        journal.planned([task(journal)])
-        journal.ended(task(journal))
-    (failed.folder / "1.1.log").write_text("why\n")
-    clean.close()
-    failed.close()
-    assert not (tmp_path / "a").exists() and (failed.folder / "1.1.log").exists()
+def test_a_folder_goes_after_a_clean_end_and_stays_as_long_as_a_task_is_open(tmp_path, begin):
+    root = tmp_path / "root"
+    killed = begin(root)
+    killed.planned([task(killed, 1), task(killed, 2)])
+    dead(killed)
+    for index in (1, 2):
+        heir = begin(root)
+        heir.ended(heir.left()[f"{index}.txt",])
+        heir.close()
+        assert not heir.folder.exists()
+        assert killed.folder.exists() == (index == 1)
+    assert not root.exists()
 
 
 def test_strangers_in_the_folder_of_journals_are_left_alone(tmp_path, begin):
