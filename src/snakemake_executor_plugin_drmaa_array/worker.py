@@ -9,11 +9,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from queue import Queue
+from threading import Thread
 from typing import Any
 
 REAPED_AT_ONCE = 1000  # ended jobs taken up by one poll: a bound on the time of one answer
+AFTERWARDS = 10.0  # that a library may take to close its session [s]
 GONE_WITHIN = 10.0  # to wait for a job that must not run beside its successor [s]
 
 
@@ -144,13 +147,28 @@ def load() -> Any:
     return drmaa
 
 
+def requests() -> Iterator[str]:
+    """Lines of standard input. Once it is closed, nobody waits for a library that blocks: the process ends all the same."""
+    lines: Queue[str | None] = Queue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            lines.put(line)
+        lines.put(None)
+        time.sleep(AFTERWARDS)
+        os._exit(1)
+
+    Thread(target=read, daemon=True).start()
+    yield from iter(lines.get, None)
+
+
 def main() -> int:
     """Answer requests until standard input is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # a library that prints must not break the protocol
     session = None
-    for line in sys.stdin:
+    for line in requests():
         request = json.loads(line)
         if session is None:
             try:

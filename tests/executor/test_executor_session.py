@@ -149,6 +149,16 @@ def test_asking_a_child_that_is_blocked_does_not_block_whatever_is_asked_and_clo
             future.result(20)
 
 
+def test_a_child_whose_master_was_killed_ends_though_its_library_blocks(child, scripts):
+    child.ask("hello").result(20)
+    (scripts / "block").touch()
+    future, process = child.ask("poll", look=["a job"]), child._process
+    process.stdin.close()  # as the death of the master does
+    assert process.wait(30) == 1
+    with pytest.raises(Away):
+        future.result(20)
+
+
 def test_a_library_that_prints_does_not_break_the_protocol(child, scripts):
     (scripts / "noisy").touch()
     assert child.ask("poll", look=["1"]).result(20) == {"ended": [], "gone": ["1"]}
