@@ -153,7 +153,7 @@ def test_a_child_whose_master_was_killed_ends_though_its_library_blocks(child, s
     child.ask("hello").result(20)
     (scripts / "block").touch()
     future, process = child.ask("poll", look=["a job"]), child._process
-    process.stdin.close()  # as the death of the master does
+    child._lines.put(None)  # standard input is closed, as by the death of the master
     assert process.wait(30) == 1
     with pytest.raises(Away):
         future.result(20)
