@@ -26,4 +26,4 @@ def test_an_angle_that_is_a_multiple_of_a_class_falls_where_its_equals_modulo_60
 def test_an_amplitude_without_unit_is_printed_without_one():
     rows = {"source": ["a", "b"], "band": ["P1", "P1"], "quantity": ["I", "I"], "amplitude": [0.001, 0.1], "rms": [1.0, 2.0]}
     frame = pd.DataFrame({**rows, "amplitude_unit": ["1", "deg"]})
-    assert [row[2] for row in screen._pivot(frame, "rms")] == ["0.001", "0.1 deg"]
+    assert [row[2] for row in screen._pivot(frame, "rms", number=False)] == ["0.001", "0.1 deg"]

@@ -267,7 +267,7 @@ def prune(config: ConfigFile, yes: Annotated[bool, typer.Option("--yes", help="r
 
 
 cluster = typer.Typer(no_args_is_help=True, help="What a cluster must give before a campaign goes there.")
-app.add_typer(cluster, name="cluster")
+app.add_typer(cluster, name="cluster", **example("radsens cluster check --profile sge"))
 
 
 @cluster.command(name="check", **example("radsens cluster check --profile sge"))

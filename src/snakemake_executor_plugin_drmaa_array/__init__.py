@@ -294,14 +294,14 @@ class Executor(RemoteExecutor):
         by_id = {w.task.id: w for w in list(self.watched.values())}
         for end in answer["ended"]:
             if (watched := by_id.get(end["id"])) and watched.ended is None:
-                begun = Path(f"{watched.task.path}.claim").exists()
-                watched.ended, watched.why = time.monotonic(), reason.of_end(end, watched.task.native, begun)
+                told = reason.of_end(end, watched.task.native, tasks.begun(watched.task.path))
+                watched.ended, watched.why = time.monotonic(), told
         gone = set(answer["gone"])
         for id in self.looking:
             if watched := by_id.get(id):
                 watched.unknown = watched.unknown + 1 if id in gone else 0
                 if watched.unknown >= 2 and watched.ended is None:
-                    watched.ended, watched.why = time.monotonic(), reason.GONE
+                    watched.ended, watched.why = time.monotonic(), reason.of_gone(tasks.begun(watched.task.path))
 
     def _is_down(self, error: BaseException, since: float | None = None) -> None:
         self.failed = time.monotonic()

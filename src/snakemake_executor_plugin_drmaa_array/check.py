@@ -21,6 +21,7 @@ from . import native, tasks
 from .child import Away, Child, Refused, Unloadable
 
 PATIENCE = 300.0  # for the job to end: a queue may be full [s]
+WAIT_MAY_TAKE = 10.0  # after the scheduler dropped the job: what `wait` tells may come later [s]
 MARKER_MAY_TAKE = 60.0  # a shared file system's latency [s]
 TROUBLES = (Away, Refused, Unloadable, TimeoutError)
 
@@ -95,23 +96,22 @@ def job(child: Child, settings: dict[str, Any], folder: Path) -> Iterator[Step]:
 def follow(child: Child, id: str, task: str) -> tuple[list[str], dict[str, Any]]:
     """States of a job until its end, and its end: the marker, and what `wait` told."""
     states: list[str] = []
-    ended, told, until = None, "nothing", time.monotonic() + PATIENCE
-    while time.monotonic() < until and ended is None:
-        answer = child.ask("poll", look=[id]).result(120)
-        ends = [end for end in answer["ended"] if end["id"] == id]
-        state = "ended" if ends or id in answer["gone"] else child.ask("state", job=id).result(120)
-        if not states or states[-1] != state:
+    ends: list[Any] = []
+    until, gone = time.monotonic() + PATIENCE, 0.0
+    while not ends and time.monotonic() < (gone + WAIT_MAY_TAKE if gone else until):
+        ends = [end for end in child.ask("poll", look=[]).result(120)["ended"] if end["id"] == id]
+        state = "ended" if ends else child.ask("state", job=id).result(120)
+        gone = gone or (time.monotonic() if state == "gone" else 0.0)
+        if state != "gone" and states[-1:] != [state]:
             states.append(state)
-        if state in ("ended", "gone"):
-            ended = time.monotonic()
-            told = f"exit status {ends[0]['status']}, signal {ends[0]['signal']}" if ends else "nothing: the job was not kept"
-        else:
-            time.sleep(0.5)
-    if ended is None:
-        return states, {}
-    while time.monotonic() < ended + MARKER_MAY_TAKE and task not in tasks.endings(Path(task).parent):
         time.sleep(0.2)
-    return states, {"told": told, "marker": tasks.endings(Path(task).parent).get(task)}
+    if not ends and not gone:
+        return states, {}
+    seen = time.monotonic()
+    while time.monotonic() < seen + MARKER_MAY_TAKE and task not in tasks.endings(Path(task).parent):
+        time.sleep(0.2)
+    told = f"exit status {ends[0]['status']}, signal {ends[0]['signal']}" if ends else "nothing: it keeps no ended job"
+    return states or ["ended"], {"told": told, "marker": tasks.endings(Path(task).parent).get(task)}
 
 
 def check(settings: dict[str, Any]) -> Iterator[Step]:

@@ -51,7 +51,10 @@ def of_end(end: dict[str, Any], native: str, begun: bool) -> str:
     return f"ended with exit status {end['status']} but left no exit marker: is its folder shared with the nodes?"
 
 
-GONE = "the scheduler holds it no longer, and it left no exit marker: deleted, or its node was lost"
+def of_gone(begun: bool) -> str:
+    """Why a job is over of which the scheduler tells nothing."""
+    how = f"deleted while it {'ran' if begun else 'waited'}, or its node was lost"
+    return f"the scheduler holds it no longer, and it left no exit marker: {how}"
 
 
 def wall_limit(native: str) -> int | None:

@@ -80,6 +80,11 @@ def claim(task: str) -> bool:
     return True
 
 
+def begun(task: str) -> bool:
+    """Whether a task has had its turn."""
+    return Path(f"{task}.claim").exists()
+
+
 def claimed_by(task: str) -> str | None:
     """Scheduler's id of the task that has begun, as `wait` and `jobStatus` know it; None where it did not tell."""
     try:

@@ -20,6 +20,10 @@ AFTERWARDS = 10.0  # that a library may take to close its session [s]
 GONE_WITHIN = 10.0  # to wait for a job that must not run beside its successor [s]
 
 
+class NoUsage(Exception):
+    """A job ended without figures, as one that was deleted before it ran; drmaa says it by a bare Exception, without its id."""
+
+
 class Session:
     """DRMAA requests of the executor; `d` is the module drmaa, or what a test scripts in its place."""
 
@@ -70,6 +74,8 @@ class Session:
         for _ in range(REAPED_AT_ONCE):
             try:
                 ended.append(self._told(self.session.wait(d.Session.JOB_IDS_SESSION_ANY, d.Session.TIMEOUT_NO_WAIT)))
+            except NoUsage:
+                continue  # it has no name here: the executor asks for it, and hears that it is gone
             except (d.ExitTimeoutException, d.InvalidJobException):
                 break
             except d.errors.DrmaaException:
@@ -144,6 +150,7 @@ def load() -> Any:
     """The module drmaa, whose import loads the library of the scheduler."""
     import drmaa
 
+    drmaa.errors._ERRORS[:] = [NoUsage if error is Exception else error for error in drmaa.errors._ERRORS]
     return drmaa
 
 

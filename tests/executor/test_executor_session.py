@@ -159,6 +159,16 @@ def test_a_child_whose_master_was_killed_ends_though_its_library_blocks(child, s
         future.result(20)
 
 
+def test_an_end_without_usage_is_an_unknown_job_and_not_the_end_of_the_session(child, scripts):
+    (scripts / "no usage").touch()
+    (job,) = child.ask("submit", **{**JOB, "script": ["-c", "true"]}, log="/dev/null").result(20)
+    process, seen = child._process, {"gone": []}
+    end = time.monotonic() + 20
+    while job not in seen["gone"] and time.monotonic() < end:
+        seen = child.ask("poll", look=[job]).result(20)
+    assert seen == {"ended": [], "gone": [job]} and child._process is process
+
+
 def test_a_library_that_prints_does_not_break_the_protocol(child, scripts):
     (scripts / "noisy").touch()
     assert child.ask("poll", look=["1"]).result(20) == {"ended": [], "gone": ["1"]}

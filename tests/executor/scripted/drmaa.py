@@ -1,7 +1,7 @@
 """The API of drmaa-python 0.7.9 over local processes, scripted by files in the folder $SCRIPTED_DRMAA.
 
-A folder that holds `away`, `unopened`, `refuse`, `block`, `noisy`, `die`, `lose` or `held` changes what the next calls do. Each
-call adds its name to the file `calls`. Put this folder first on PYTHONPATH, and `import drmaa` finds this file.
+A folder that holds `away`, `unopened`, `refuse`, `block`, `noisy`, `die`, `lose`, `held` or `no usage` changes what the next calls
+do. Each call adds its name to the file `calls`. Put this folder first on PYTHONPATH, and `import drmaa` finds this file.
 """
 
 import os
@@ -26,6 +26,7 @@ class DrmaaException(Exception):
 for _names, _bases in ((NAMES, (DrmaaException,)), (ARGUMENTS, (DrmaaException, AttributeError))):
     globals().update({f"{n}Exception": type(f"{n}Exception", _bases, {}) for n in _names.split()})
 errors = sys.modules[__name__]
+_ERRORS = [globals()["InternalException"], Exception]  # an end without usage is a bare Exception in drmaa, too
 
 if os.environ.get("SCRIPTED_DRMAA") is None:
     raise RuntimeError("Could not find drmaa library.  Please specify its full path using DRMAA_LIBRARY_PATH")
@@ -124,6 +125,8 @@ class Session:
         for id, process in list(self.running.items()):
             if process.poll() is not None:
                 del self.running[id]
+                if (ROOT / "no usage").exists():
+                    raise errors._ERRORS[1]("code 24: no usage information was returned for the completed job")
                 killed, code = process.returncode < 0, max(process.returncode, 0)
                 name = signal.Signals(-process.returncode).name if killed else ""
                 usage = {"ru_wallclock": "1.0000", "maxvmem": "1000.0000"}
