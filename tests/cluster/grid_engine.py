@@ -75,6 +75,16 @@ def alone():
         yield
 
 
+@contextmanager
+def own():
+    """The cell, up and empty, for one test."""
+    with alone():
+        script("ge_up.sh")
+        cleared()
+        yield
+        cleared()
+
+
 @dataclass(frozen=True)
 class Workflow:
     """A folder with a Snakefile."""

@@ -62,9 +62,7 @@ def done_there(finished, tmp_path_factory):
         desk = Cell(shared / "a desk", finished.source, finished.cache)
         said = shared / workflow_tools.SAID
         if not said.exists():
-            with grid_engine.alone():
-                script("ge_up.sh")
-                grid_engine.cleared()
+            with grid_engine.own():
                 workflow_tools.lay(desk.root, desk.source, desk.cache)
                 desk.write(sixty())
                 said.write_text(desk.run_there().text, encoding="utf-8")
@@ -75,24 +73,18 @@ def done_there(finished, tmp_path_factory):
 def cell(done_there, tmp_path):
     """A checkout of one's own in which the campaign of 60 spans is done, and Grid Engine to itself."""
     desk, _ = done_there
-    with grid_engine.alone():
-        script("ge_up.sh")
-        grid_engine.cleared()
+    with grid_engine.own():
         found = desk.copy(tmp_path / "a desk")
         yield Cell(found.root, found.source, found.cache)
-        grid_engine.cleared()
 
 
 @pytest.fixture
 def empty(done_there, tmp_path):
     """A checkout in which nothing was run, and Grid Engine to itself."""
     desk, _ = done_there
-    with grid_engine.alone():
-        script("ge_up.sh")
-        grid_engine.cleared()
+    with grid_engine.own():
         laid = workflow_tools.lay(tmp_path / "an empty desk", desk.source, desk.cache)
         yield Cell(laid.root, laid.source, laid.cache)
-        grid_engine.cleared()
 
 
 def tables(desk):

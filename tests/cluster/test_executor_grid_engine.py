@@ -16,18 +16,6 @@ from snakemake_executor_plugin_drmaa_array import LOOKED_AT, child
 pytestmark = pytest.mark.cluster
 
 
-@pytest.fixture
-def bench(tmp_path):
-    """A workflow, and the cell to itself."""
-    if reason := grid_engine.why_not():
-        pytest.skip(reason)
-    with grid_engine.alone():
-        script("ge_up.sh")
-        grid_engine.cleared()
-        yield grid_engine.workflow(tmp_path / "a bench")
-        grid_engine.cleared()
-
-
 FAULTS = """
     rule all:
         input: expand("{name}.txt", name=["good", "touched", "half", "killed", "wall", "memory", "prelude_is_run"])

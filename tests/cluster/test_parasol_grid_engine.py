@@ -29,9 +29,7 @@ def test_the_parasol_campaign_with_faults_gives_the_bytes_of_a_local_run(finishe
     )
     for desk in (there, here):
         (desk.root / "tiny.yaml").write_text(CONFIG.read_text().replace("campaign: parasol", "campaign: tiny"))
-    with grid_engine.alone():
-        script("ge_up.sh")
-        grid_engine.cleared()
+    with grid_engine.own():
         words = ("radsens", "run", "tiny.yaml", "--profile", "sge", "--", *PROFILE[2:])
         process = there.start(*words)
         until(lambda: len(chunks(there)) >= 4 and waiting()["r"] == 4, LONGEST)

@@ -8,8 +8,7 @@ import signal
 import time
 
 import pytest
-from tests.cluster import grid_engine
-from tests.cluster.grid_engine import script, until, waiting
+from tests.cluster.grid_engine import until, waiting
 from tests.cluster.test_executor_grid_engine import MANY
 
 pytestmark = pytest.mark.cluster
@@ -37,18 +36,6 @@ FAULTS = """
         resources: seconds=10, drmaa_extra="-l h_rt=10"
         shell: "echo half > {output}; sleep 60; echo whole > {output}"
 """
-
-
-@pytest.fixture
-def bench(tmp_path):
-    """A workflow, and the cell to itself."""
-    if reason := grid_engine.why_not():
-        pytest.skip(reason)
-    with grid_engine.alone():
-        script("ge_up.sh")
-        grid_engine.cleared()
-        yield grid_engine.workflow(tmp_path / "a bench")
-        grid_engine.cleared()
 
 
 def left(bench):

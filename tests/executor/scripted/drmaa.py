@@ -1,7 +1,8 @@
 """The API of drmaa-python 0.7.9 over local processes, scripted by files in the folder $SCRIPTED_DRMAA.
 
-A folder that holds `away`, `unopened`, `refuse`, `block`, `noisy`, `die`, `lose`, `held` or `no usage` changes what the next calls
-do. Each call adds its name to the file `calls`. Put this folder first on PYTHONPATH, and `import drmaa` finds this file.
+A folder that holds `away`, `unopened`, `refuse`, `block`, `noisy`, `die`, `lose`, `held` or `no usage` changes what the
+next calls do. Each call adds its name to the file `calls`. Put this folder first on PYTHONPATH, and `import drmaa` finds this
+file.
 """
 
 import os
@@ -26,7 +27,7 @@ class DrmaaException(Exception):
 for _names, _bases in ((NAMES, (DrmaaException,)), (ARGUMENTS, (DrmaaException, AttributeError))):
     globals().update({f"{n}Exception": type(f"{n}Exception", _bases, {}) for n in _names.split()})
 errors = sys.modules[__name__]
-_ERRORS = [globals()["InternalException"], Exception]  # an end without usage is a bare Exception in drmaa, too
+_ERRORS = [globals()["InternalException"], Exception]  # as in drmaa: an end without usage is a bare one
 
 if os.environ.get("SCRIPTED_DRMAA") is None:
     raise RuntimeError("Could not find drmaa library.  Please specify its full path using DRMAA_LIBRARY_PATH")
