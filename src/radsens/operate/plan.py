@@ -17,8 +17,11 @@ from radsens.config import tree_of
 from radsens.operate import snakemake
 from radsens.operate.status import duration, size
 
-BUDGET = 16.0  # of all timed computations [s]; compiling comes on top, once
-CLEAR = 0.5  # a difference of times from which the cost of a realisation is taken [s]: noise is some hundredths
+BUDGET = 24.0  # of all timed computations [s]; compiling comes on top, once
+CLEAR = 0.5  # a difference of times from which the cost of a realisation is taken [s]
+FIRST = 64  # realisations of the first longer chunk, at most: histograms pack the better the fuller they are
+NOISE = 0.05  # of such a difference [s]: what is smaller is taken for that much
+GROWTH = 4  # of that number, until the difference is clear
 SHORT, LONG = 300, 1800  # a job should last between [s]
 AIM, BRISK = 900, 360  # what is aimed at, and what is where longer jobs would leave places empty [s]
 MOST_JOBS = 2000  # of a campaign: beyond, Snakemake itself becomes slow
@@ -94,14 +97,14 @@ def cost(campaign: Campaign, source: str, scene: Path, budget: float) -> Cost:
     (one, one_size), realisations = timed(campaign, source, scene, 1), campaign.realisations(source)
     if realisations == 1:
         return Cost(source, 1, one, 0.0, one_size, 0.0)
-    more = 3
+    more = round(min(max(budget / (4 * max(one, 1e-3)), 3), FIRST))
     while True:
-        begun = time.perf_counter()
         many, many_size = timed(campaign, source, scene, more)
-        if many - one > CLEAR or 3 * time.perf_counter() - 2 * begun > ended:
+        each = max(many - one, NOISE) / (more - 1)
+        if many - one > CLEAR or time.perf_counter() + one + each * GROWTH * more > ended:
             break
-        more *= 2
-    each, each_size = max(many - one, 1e-6) / (more - 1), (many_size - one_size) / (more - 1)
+        more *= GROWTH
+    each_size = (many_size - one_size) / (more - 1)
     return Cost(source, realisations, max(one - each, 0.0), each, max(one_size - each_size, 0.0), max(each_size, 0.0))
 
 
