@@ -112,11 +112,13 @@ def test_an_outage_that_ends_in_time_fails_nothing_and_runs_nothing_twice(desk):
 
 def test_a_submission_during_an_outage_is_made_after_it(desk):
     desk.script("away")
-    process = desk.start(TWO, "--drmaa-array-system", "ge", "--drmaa-array-outage", 60)
+    long = TWO.replace("sleep 1", "sleep 9")  # an outage is over when answers have lasted for 5 s
+    process = desk.start(long, "--drmaa-array-system", "ge", "--drmaa-array-outage", 60)
     desk.until(lambda: "does not answer" in (desk.root / "said").read_text())
     (desk.scripts / "away").unlink()
     code, said = desk.end(process)
     assert code == 0 and "Error" not in said
+    assert said.count("answers again") == 1
     assert desk.ran() == ["1", "2"]
 
 
