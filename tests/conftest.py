@@ -1,11 +1,14 @@
 """Instruments shared by the tests of the physics, and how hypothesis runs."""
 
 import os
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import settings
 from tests import workflow_tools
 
+from radsens.campaign import Campaign
 from radsens.cli import app, run
 from radsens.instrument import Polarimeter, load
 
@@ -76,3 +79,13 @@ def refused(here, capsys):
         return workflow_tools.one_sentence(said.err).removeprefix("radsens: ")
 
     return refuse
+
+
+@pytest.fixture
+def ready(here):
+    """A working folder with a campaign, a profile and a Snakefile that nothing runs."""
+    Path("tiny.yaml").write_text(yaml.safe_dump(workflow_tools.TINY), encoding="utf-8")
+    Path("profiles/local").mkdir(parents=True)
+    Path("profiles/local/config.yaml").write_text("cores: 1\n", encoding="utf-8")
+    Path("Snakefile").touch()
+    return Campaign.read("tiny.yaml")

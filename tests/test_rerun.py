@@ -6,24 +6,12 @@ import signal
 from pathlib import Path
 
 import pytest
-import yaml
 from tests.operate_tools import faulty, row, start, state, told, until
-from tests.workflow_tools import BOTH, CONTROL, LINEARITY, ORIENTATION, SPANS, TIMEOUT, TINY, one_sentence
+from tests.workflow_tools import BOTH, CONTROL, LINEARITY, ORIENTATION, SPANS, TIMEOUT, one_sentence
 
 from radsens import io
-from radsens.campaign import Campaign
 from radsens.operate import rerun
 from radsens.schema import Fault
-
-
-@pytest.fixture
-def ready(here):
-    """A working folder with a campaign, a profile and a Snakefile that nothing runs."""
-    Path("tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
-    Path("profiles/local").mkdir(parents=True)
-    Path("profiles/local/config.yaml").write_text("cores: 1\n", encoding="utf-8")
-    Path("Snakefile").touch()
-    return Campaign.read("tiny.yaml")
 
 
 def test_a_list_of_realisations_is_numbers_and_ranges():

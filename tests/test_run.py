@@ -7,26 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from tests.operate_tools import faulty, start, state, until
-from tests.workflow_tools import BOTH, LINEARITY, SPANS, TIMEOUT, TINY, one_sentence
+from tests.workflow_tools import BOTH, LINEARITY, SPANS, TIMEOUT, one_sentence
 
 from radsens import record
-from radsens.campaign import Campaign
 from radsens.operate import master, snakemake
 from radsens.schema import Fault
 
 SLOW = "30"  # seconds that a job sleeps when a test needs it to be running
-
-
-@pytest.fixture
-def ready(here):
-    """A working folder with a campaign, a profile and a Snakefile that nothing runs."""
-    Path("tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
-    Path("profiles/local").mkdir(parents=True)
-    Path("profiles/local/config.yaml").write_text("cores: 1\n", encoding="utf-8")
-    Path("Snakefile").touch()
-    return Campaign.read("tiny.yaml")
 
 
 def lock(*paths):
