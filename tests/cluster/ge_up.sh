@@ -54,12 +54,12 @@ lay_out() {
 }
 
 start_master() {
-    pgrep -x --runstates D,R,S,T sge_qmaster > /dev/null || setsid /usr/sbin/sge_qmaster < /dev/null &> $spool/qmaster.start || true
+    pgrep -x --runstates D,R,S,T sge_qmaster > /dev/null || setsid /usr/sbin/sge_qmaster < /dev/null &> $spool/qmaster.start
     until_true 30 qconf -sh
 }
 
 start_execution() {
-    pgrep -x --runstates D,R,S,T sge_execd > /dev/null || setsid /usr/sbin/sge_execd < /dev/null &> $spool/execd.start || true
+    pgrep -x --runstates D,R,S,T sge_execd > /dev/null || setsid /usr/sbin/sge_execd < /dev/null &> $spool/execd.start
     until_true 60 eval "qstat -f | grep -q '^all.q@.* [0-9.]* *lx-amd64 *\$'"
 }
 
