@@ -15,7 +15,6 @@ and DoLP within 0.12. There is no gas absorption, in 763NP, 765NP and 910NP eith
 
 References
 ----------
-Cox, C. and Munk, W. (1954), J. Opt. Soc. Am. 44, 838.
 Gordon, H. R. et al. (1983), Applied Optics 22, 20.
 Hansen, J. E. and Travis, L. D. (1974), Space Science Reviews 16, 527.
 Sobolev, V. V. (1975), Light Scattering in Planetary Atmospheres, Pergamon.
@@ -31,6 +30,7 @@ from pydantic import Field
 from radsens.elementary import cos, exp, sin
 from radsens.instrument import DEGREE, FocalPlane, Polarimeter, dot, line_of_sight, transported_axes
 from radsens.schema import Fault, Frozen, Scene
+from radsens.transfer.facets import cos_incidence, facet_density, fresnel, slope_variance
 
 EARTH_RADIUS = 6371.0
 """Mean radius of the Earth [km] (IUGG)."""
@@ -183,36 +183,15 @@ def air_light(directions: Geometry, thickness: float, depolarisation: float) -> 
 def glint(directions: Geometry, thickness: float, wind_speed: float, refractive_index: float) -> tuple[np.ndarray, np.ndarray]:
     """Sun glint: radiance, and polarised radiance per sin²Θ, (pixel,) [1].
 
-    πL/E₀ = π p(β) ρ(ω) exp(−τ m) / (4 μ cos⁴β), with facets of tilt β in the isotropic density
-    p = exp(−tan²β/σ²) / (π σ²), σ² = 0.003 + 0.00512 W (Cox & Munk 1954). The facet halves the angle
-    2ω = 180° − Θ between sun and instrument, so that its plane of incidence is the scattering plane.
+    πL/E₀ = π p(β) ρ(ω) exp(−τ m) / (4 μ cos⁴β), with facets of tilt β as dense as `facet_density` says, and Fresnel's
+    reflectance ρ at the incidence ω.
     """
     mu, mu0 = directions.mu, directions.mu0
-    cos_incidence = np.sqrt((1 - directions.cos_scattering) / 2)
-    cos_tilt = (mu + mu0) / (2 * cos_incidence)
-    square = cos_tilt * cos_tilt
-    variance = 0.003 + 0.00512 * wind_speed
-    exponent = -(1 / square - 1) / variance - thickness * (1 / mu + 1 / mu0)
-    beam = exp(np.maximum(exponent, -700.0)) / (4 * variance * mu * square * square)
-    reflected, polarised = fresnel(cos_incidence, refractive_index)
+    incidence = cos_incidence(directions.cos_scattering)
+    density = facet_density((mu + mu0) / (2 * incidence), slope_variance(wind_speed))
+    beam = density * exp(-thickness * (1 / mu + 1 / mu0)) / mu
+    reflected, polarised, _ = fresnel(incidence, refractive_index)
     return beam * reflected, beam * polarised
-
-
-def fresnel(cos_incidence: np.ndarray, refractive_index: float) -> tuple[np.ndarray, np.ndarray]:
-    """Fresnel reflectance of unpolarised light, and its polarised part per sin²2ω, (pixel,) [1].
-
-    (r_s² + r_p²)/2 and (r_s² − r_p²)/2 at the incidence ω, ω' that of the refracted ray; r_p = r_s cos(ω+ω')/cos(ω−ω')
-    turns the difference into 2 r_s² cos ω cos ω' sin²ω / (n cos²(ω−ω')), without the cancellation at ω = 0; and
-    sin²ω = sin²2ω / (4 cos²ω). Reference: Born & Wolf, Principles of Optics, section 1.5.
-    """
-    sin2 = 1 - cos_incidence * cos_incidence
-    cos_refracted = np.sqrt(1 - sin2 / (refractive_index * refractive_index))
-    across = (cos_incidence - refractive_index * cos_refracted) / (cos_incidence + refractive_index * cos_refracted)
-    product = cos_incidence * cos_refracted
-    minus, plus = product + sin2 / refractive_index, product - sin2 / refractive_index
-    along = across * (plus / minus)
-    polarised = across * across * cos_refracted / (2 * refractive_index * cos_incidence * minus * minus)
-    return (across * across + along * along) / 2, polarised
 
 
 def multiple_scattering(mu: np.ndarray, mu0: np.ndarray, thickness: float) -> np.ndarray:
