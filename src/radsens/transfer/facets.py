@@ -29,7 +29,7 @@ def fresnel(cos_incidence: np.ndarray, refractive_index: float) -> tuple[np.ndar
     (r_s² + r_p²)/2, (r_s² − r_p²)/(2 sin²2ω) and r_s r_p at the incidence ω, ω' that of the refracted ray: F11, F22 = F11,
     F12 = −sin²Θ times the second, and F33. r_p = −r_s cos(ω+ω')/cos(ω−ω') turns the difference into
     2 r_s² cos ω cos ω' sin²ω / (n cos²(ω−ω')), without the cancellation at ω = 0; and sin²ω = sin²2ω / (4 cos²ω).
-    Reference: Born & Wolf, section 1.5.2, equations 21.
+    Reference: Born & Wolf, section 1.5.
     """
     sin2 = 1 - cos_incidence * cos_incidence
     cos_refracted = np.sqrt(1 - sin2 / (refractive_index * refractive_index))
