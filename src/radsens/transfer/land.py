@@ -50,11 +50,12 @@ class Cover:
     ndvi: float
 
 
-# All assumed. Levels: nadir reflectance / 1.3 to 1.6, the factor of the hot spot. Desert: rises from 0.15 in the blue to
-# 0.5 beyond 800 nm, as the Saharan sites of Cosnefroy et al. 1996. Vegetation: green peak, chlorophyll at 670 nm, red edge
-# at 700-750 nm, plateau, water of leaves beyond 1300 nm. Snow: near white in the visible, dark in the SWIR where ice
-# absorbs (1/30 at 2130 nm). Bowl and asymmetry: bare ground and canopies scatter backwards and snow a little forwards.
-# C: 6 is of the order of Maignan et al. 2009 for all classes (3 to 8, recalled); snow, which depolarises, was given 1.
+# All assumed. Levels: nadir reflectance over 1.1 (snow) to 1.6 (dark ground), the factor of the hot spot. Desert: from 0.15
+# in the blue to 0.5 beyond 800 nm, as the Saharan sites of Cosnefroy et al. 1996. Vegetation: green peak, chlorophyll at
+# 670 nm, red edge at 700-750 nm, plateau, water of leaves beyond 1300 nm. Snow: near white in the visible, dark in the SWIR
+# where ice absorbs. Bowl and asymmetry: bare ground and canopies scatter backwards, and snow, made flat so that a low sun
+# gets back no more than it sends, a little forwards. C: 6 is of the order of Maignan et al. 2009 for all classes (3 to 8,
+# recalled); snow, which depolarises, was given 1.
 COVERS = {
     "desert": Cover(
         rho0=(0.085, 0.11, 0.145, 0.21, 0.28, 0.29, 0.30, 0.32, 0.34, 0.355, 0.36, 0.38, 0.36, 0.355),
@@ -85,7 +86,7 @@ class Land(Frozen):
 
     kind: Literal["land"] = Field(description="land, by laws of reflectance and of polarised reflectance")
     cover: Literal["desert", "vegetation", "snow"] = Field(description="what covers the land, with illustrative spectra")
-    brightness: float = Field(1, ge=0.05, le=1, description="factor on the reflectance of the cover, for darker places [1]")
+    brightness: float = Field(1, ge=0.05, le=1, description="factor on the level of the reflectance, for darker places [1]")
     polarisation: float = Field(1, ge=0, le=1.5, description="factor on the polarised reflectance of the cover [1]")
 
 
@@ -116,9 +117,9 @@ def facet_share(mu: np.ndarray, mu0: np.ndarray, cos_scattering: np.ndarray, pol
 def land_reflection(land: Land, wavelength: float) -> Reflection:
     """Reflection of a cover at a wavelength [nm]: Fresnel's matrix of the facets, and RPV in the place of its I.
 
-    The hot spot has ρ_c = ρ₀, as is usual where it is not fitted.
-    RPV holds the light of the facets too, so that it is never taken for less than theirs: dark leaves at the horizon,
-    where both laws are beyond their fits, would otherwise be polarised by more than 1.
+    The hot spot has ρ_c = ρ₀, as is usual where it is not fitted. RPV holds the light of the facets too, so that it is
+    never taken for less than theirs: dark leaves at the horizon, where both laws are beyond their fits, would otherwise be
+    polarised by more than 1.
     """
     cover = COVERS[land.cover]
     rho0 = land.brightness * float(np.interp(wavelength, BANDS_NM, cover.rho0))
