@@ -25,7 +25,7 @@ def states(instrument, i, p, chi, pixels=1, bands=None):
     """Scene of states of polarisation over the field, each seen by some pixels: I [1], DoLP [1] and AoLP [rad]."""
     i, p, chi = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, float)) for v in (i, p, chi)))
     named = bands or instrument.band_names
-    return patches(instrument.focal_plane, tuple(named), "states", (i, p, chi / RADIANS), pixels)
+    return patches(instrument.detector(named[0]).focal_plane, tuple(named), "states", (i, p, chi / RADIANS), pixels)
 
 
 def lattice(*axes):
@@ -104,6 +104,12 @@ def realise(instrument, scene, sources, span, error_in="instrument", band=0, str
 def pixel_gaps(found):
     """Gaps (realisation, quantity, pixel) of a run with a stratum for every pixel."""
     return np.moveaxis(found.rows[:, 1:, :, MEAN], 1, 2)
+
+
+def with_detector(instrument, **numbers):
+    """The instrument with other numbers of its one detector."""
+    (detector,) = instrument.detectors
+    return instrument.model_copy(update={"detectors": (detector.model_copy(update=numbers),)})
 
 
 def with_extinction(instrument, ratio):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.equation import with_detector
 from tests.oracles import polarisation, radial_frame, stokes_of_fields, unpolarised_beam, wrapped
 
 from radsens.instrument import DEGREE, FocalPlane, Polarimeter, frame_turn, line_of_sight, load, rotate
@@ -276,7 +277,7 @@ def test_at_backscatter_polarisation_vanishes_without_a_singularity():
 
 def square(instrument: Polarimeter) -> Polarimeter:
     plane = FocalPlane(rows=61, columns=61, pitch_row=0.1, pitch_column=0.1, focal_length=3.57)
-    return instrument.model_copy(update={"focal_plane": plane})
+    return with_detector(instrument, focal_plane=plane)
 
 
 @pytest.mark.parametrize("azimuth", [0, 25, 130])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.equation import with_detector
 from tests.workflow_tools import BOTH, CHECKOUT, CONTROL, LINEARITY, ORIENTATION, TINY, changed
 
 from radsens import chunk, config, kernel, provenance
@@ -188,8 +189,7 @@ def test_a_number_of_a_band_that_it_uses_and_of_the_detector_are_in_each_key(par
     known = keys_with(parasol)
     other = parasol.band("490P").model_copy(update={"saturation": 3.0})
     band = parasol.model_copy(update={"bands": tuple(other if band.name == "490P" else band for band in parasol.bands)})
-    detector = parasol.model_copy(update={"detector": parasol.detector.model_copy(update={"dark": 17.0})})
-    for instrument in (band, detector):
+    for instrument in (band, with_detector(parasol, dark=17.0)):
         assert all(one != new for one, new in zip(known, keys_with(instrument), strict=True))
 
 

@@ -22,6 +22,7 @@ from tests.equation import (
     realise,
     states,
     whole,
+    with_detector,
     with_extinction,
 )
 
@@ -188,8 +189,7 @@ def test_noise_at_a_given_ratio_is_the_same_on_the_three_samples(ideal, p, chi):
 @pytest.mark.parametrize(("p", "chi"), CASES)
 @pytest.mark.parametrize(("read", "shot"), [(1.0, 0.0), (0.0, 2e-3), (1.0, 2e-3)])
 def test_the_noise_of_the_instrument_adds_that_of_the_reading_to_that_of_the_signal(ideal, p, chi, read, shot):
-    detector = ideal.detector.model_copy(update={"read_noise": read, "shot": shot})
-    instrument = ideal.model_copy(update={"detector": detector})
+    instrument = with_detector(ideal, read_noise=read, shot=shot)
     signal = 0.3 * instrument.absolute_gain("P1")
     by_reading, by_shot = (read / signal) ** 2, shot / signal
     deviation = field_spread(instrument, "P1", {"radiometric_noise": {"model": "instrument"}}, p, chi)

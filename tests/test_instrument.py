@@ -77,7 +77,7 @@ def test_parasol_has_the_bands_of_the_flown_instrument(parasol):
 
 def test_parasol_sees_43_by_51_degrees_to_each_side(parasol):
     # source: CNES page GP_instrument.htm, field of view ± 43° and ± 51°; pixel centres lie just inside
-    plane = parasol.focal_plane
+    plane = parasol.detectors[0].focal_plane
     x, y, theta = plane.coordinates(np.arange(plane.size))
     assert np.degrees(np.arctan(x.max())) == pytest.approx(43, abs=1)
     assert np.degrees(np.arctan(y.max())) == pytest.approx(51, abs=1)
@@ -99,7 +99,7 @@ def test_efficiency_is_that_of_the_extinction_ratio(parasol):
 
 
 def test_diattenuation_and_vignetting_are_nil_on_the_axis_and_realistic_at_the_corner(parasol):
-    theta = np.array([0.0, parasol.focal_plane.coordinates(0)[2]])
+    theta = np.array([0.0, parasol.detectors[0].focal_plane.coordinates(0)[2]])
     for band in parasol.bands:
         epsilon, gain = band.optics_polarisation_at(theta), band.low_frequency_at(theta)
         assert epsilon[0] == 0
@@ -118,7 +118,7 @@ def test_optical_thickness_follows_hansen_and_travis(parasol, ideal):
 
 def test_saturating_radiance_fills_the_scale(parasol):
     for band in parasol.bands:
-        count = parasol.absolute_gain(band.name) * band.saturation * band.integration_time + parasol.detector.dark
+        count = parasol.absolute_gain(band.name) * band.saturation * band.integration_time + parasol.detector(band.name).dark
         assert count == pytest.approx(2**12 - 1, rel=1e-14)
 
 
@@ -126,7 +126,7 @@ def test_signal_to_noise_ratio_exceeds_200_at_the_design_point(parasol):
     # recalled: Deschamps et al. 1994, SNR ≥ 200 at a normalised radiance of about 0.2
     for band in parasol.bands:
         signal = 0.2 * parasol.absolute_gain(band.name)
-        detector = parasol.detector
+        detector = parasol.detector(band.name)
         assert signal / np.sqrt(detector.read_noise**2 + detector.shot * signal) > 200
 
 
@@ -142,14 +142,49 @@ def test_the_ideal_instrument_is_ideal(ideal, parasol):
             assert band.efficiency == (1, 1, 1)
             assert band.orientation == (-60, 0, 60)
             assert band.relative_transmission == (1, 1, 1)
-    assert ideal.focal_plane == parasol.focal_plane
-    assert ideal.detector == parasol.detector
+    assert ideal.detectors == parasol.detectors
 
 
 def test_an_instrument_cannot_be_changed(parasol):
     with pytest.raises(ValueError, match="frozen"):
         parasol.bands[0].saturation = 2.0
     assert hash(parasol) == hash(load("parasol"))
+
+
+def test_each_band_is_read_by_its_own_detector(ideal, parasol):
+    assert {parasol.detector(name).name for name in parasol.band_names} == {"ccd"}
+    coarse = parasol.detectors[0].model_copy(update={"name": "coarse", "bits": 10, "dark": 23.0})
+    second = ideal.band("P2").model_copy(update={"detector": "coarse"})
+    bands = tuple(second if band.name == "P2" else band for band in ideal.bands)
+    both = Polarimeter.model_validate({**dict(ideal), "detectors": (*ideal.detectors, coarse), "bands": bands})
+    assert [both.detector(name).name for name in both.band_names] == ["ccd", "coarse", "ccd"]
+    # the absolute gain fills the scale of the band's own detector: 2^12 − 1 − 100 and 2^10 − 1 − 23 counts at I = 1
+    assert [both.absolute_gain(name) for name in both.band_names] == [3995, 1000, 3995]
+
+
+def test_parasol_flies_with_the_long_side_of_its_matrix_along_the_track(parasol):
+    # source: CNES pages, swath of about 1600 km from 705 km: too little for the long side, whose middle alone sees more
+    platform, plane = parasol.platform, parasol.detectors[0].focal_plane
+    x = plane.columns * plane.pitch_column / 2 / plane.focal_length * np.array([1, 0])
+    y = plane.rows * plane.pitch_row / 2 / plane.focal_length * np.ones(2)
+    sight, height = line_of_sight(x, y), 1 + platform.altitude / 6371
+    distance = sight[2] * height - np.sqrt((sight[2] * height) ** 2 - (height**2 - 1))
+    short_side = 2 * 6371 * np.arcsin(distance * sight[0])[0]  # at the corners; with no heading, x is across the track
+    long_side = 2 * 6371 * np.arcsin(distance * sight[1])[1]
+    assert short_side == pytest.approx(1600, rel=0.05)
+    assert long_side > 1900
+    assert platform.heading == 0
+    assert plane.rows > plane.columns
+    assert (platform.passing, platform.local_time, platform.views) == ("ascending", 13.5, 16)
+
+
+def test_only_the_bands_of_oxygen_and_of_water_vapour_absorb_more_the_narrower_they_are(parasol):
+    absorbing = {band.name: band.gas for band in parasol.bands if band.gas != "none"}
+    assert absorbing == {"763NP": "oxygen", "765NP": "oxygen", "910NP": "water_vapour"}
+    # two-way transmission exp(−k (m f)^b) at air mass 2 with all of the gas above
+    through = {name: np.exp(-k * 2**b) for name in absorbing for k, b in [parasol.band(name).gas_absorption]}
+    assert 0.5 < through["763NP"] < 0.65 < 0.8 < through["765NP"] < 0.9
+    assert 0.7 < through["910NP"] < 0.9
 
 
 def test_a_lacking_band_is_a_fault_that_lists_the_bands(parasol):
@@ -169,16 +204,25 @@ def lines_of(name: str) -> list[str]:
     return (SHIPPED / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
 
 
+def sourced(value) -> str:
+    return f"{{value: {value}, status: assumed, source: long enough}}"
+
+
+PLANE = "".join(f"      {n}: {sourced(1)}\n" for n in ("rows", "columns", "pitch_row", "pitch_column", "focal_length"))
+CHAIN = f"    bits: {sourced(12)}\n    dark: {sourced(0)}\n    read_noise: {sourced(0)}\n    shot: {sourced(0)}\n"
+TWIN = f"  - name: ccd\n    focal_plane:\n{PLANE}{CHAIN}"
+WIDTH, ABSORPTION = f"    width: {sourced(20)}\n", f"    gas_absorption: {sourced([0.4, 0.5])}"
+
 MALFORMED = {
-    "bare number": ("  bits:", "  bits: 12", r"detector\.bits: a number needs value, status"),
+    "bare number": ("    bits:", "    bits: 12", r"detectors\.ccd\.bits: a number needs value, status"),
     "bare list": ("    orientation:", "    orientation: [-60, 0, 60]", r"bands\.P1\.orientation: a number"),
-    "no source": ("  dark:", "  dark: {value: 100, status: assumed}", r"detector\.dark\.source: field required"),
-    "odd status": ("  dark:", "  dark: {value: 1, status: sure, source: long enough}", r"detector\.dark\.status"),
-    "number as text": ("  bits:", "  bits: '12'", r"detector\.bits: .*integer"),
-    "value as text": ("  bits:", "  bits: {value: x, status: assumed, source: long text}", r"detector\.bits\.value: "),
-    "out of range": ("  bits:", "  bits: {value: 99, status: assumed, source: long enough}", r"detector\.bits: .*24"),
+    "no source": ("    dark:", "    dark: {value: 100, status: assumed}", r"detectors\.ccd\.dark\.source: field required"),
+    "odd status": ("    dark:", "    dark: {value: 1, status: sure, source: long enough}", r"detectors\.ccd\.dark\.status"),
+    "number as text": ("    bits:", "    bits: '12'", r"detectors\.ccd\.bits: .*integer"),
+    "value as text": ("    bits:", "    bits: {value: x, status: assumed, source: long text}", r"detectors\.ccd\.bits\.value: "),
+    "out of range": ("    bits:", "    bits: {value: 99, status: assumed, source: long enough}", r"detectors\.ccd\.bits: .*24"),
     "lacking knob": ("    width:", "", r"bands\.P1\.width: field required"),
-    "unknown knob": ("  bits:", "  bytes: {value: 2, status: assumed, source: long enough}", r"detector\.bytes: extra"),
+    "unknown knob": ("    bits:", "    bytes: {value: 2, status: assumed, source: long enough}", r"detectors\.ccd\.bytes: extra"),
     "wrong length": (
         "    orientation:", "    orientation: {value: [-60, 60], status: assumed, source: long enough}",
         r"bands\.P1\.orientation",
@@ -208,7 +252,19 @@ MALFORMED = {
         r"bands\.P1\.low_frequency must keep",
     ),
     "dark beyond scale": (
-        "  dark:", "  dark: {value: 5000, status: assumed, source: long enough}", r"detector\.dark must be below",
+        "    dark:", "    dark: {value: 5000, status: assumed, source: long enough}", r"detectors\.ccd\.dark must be below",
+    ),
+    "twice the same detector": ("bands:", TWIN + "bands:", r"detectors must have different names"),
+    "band of no detector": ("    detector:", "    detector: swir", r"bands\.P1\.detector must be one of ccd"),
+    "gas without numbers": ("    width:", WIDTH + "    gas: oxygen", r"bands\.P1: gas_absorption is given with a gas"),
+    "numbers without gas": ("    width:", WIDTH + ABSORPTION, r"bands\.P1: gas_absorption is given with a gas"),
+    "unknown gas": ("    width:", WIDTH + "    gas: ozone", r"bands\.P1\.gas: .*water_vapour"),
+    "unknown half of the orbit": ("  passing:", "  passing: rising", r"platform\.passing: .*descending"),
+    "orbit inside the Earth": (
+        "  altitude:", "  altitude: {value: -1, status: assumed, source: long enough}", r"platform\.altitude: .*100",
+    ),
+    "local time of tomorrow": (
+        "  local_time:", "  local_time: {value: 24, status: assumed, source: long enough}", r"platform\.local_time: .*24",
     ),
     "twice the same band": ("  - name: P2", "  - name: P1", r"bands must have different names"),
     "not YAML": ("model:", "model: [", r"not readable as YAML"),
@@ -252,7 +308,7 @@ def test_coordinates_are_centred_and_follow_rows_along_y_and_columns_along_x():
 
 @pytest.mark.parametrize("pixels", [1, 7, 274, 1000, 4096, 66308])
 def test_spread_pixels_are_distinct_and_sample_the_field_evenly(parasol, pixels):
-    plane = parasol.focal_plane
+    plane = parasol.detectors[0].focal_plane
     detector = plane.spread(pixels)
     assert len(set(detector.tolist())) == pixels
     assert detector.min() >= 0
@@ -263,7 +319,7 @@ def test_spread_pixels_are_distinct_and_sample_the_field_evenly(parasol, pixels)
 
 
 def test_a_thousand_spread_pixels_have_the_field_angles_of_the_full_plane(parasol):
-    plane = parasol.focal_plane
+    plane = parasol.detectors[0].focal_plane
     quantiles = np.linspace(0.05, 0.95, 10)
     few, full = (np.quantile(plane.coordinates(plane.spread(n))[2], quantiles) for n in (1000, plane.size))
     assert few == pytest.approx(full, abs=0.01)

@@ -184,9 +184,9 @@ def test_an_intensity_that_is_not_positive_is_a_failed_realisation(ideal):
 def test_unpolarised_light_of_the_saturation_radiance_fills_the_scale_on_the_axis(parasol):
     """For a perfect triplet each sample is A T_a I / ... = I (1 + P cos …): P₁ = 1 carries no factor one half."""
     for name in parasol.band_names:
-        irm, band = nominal(parasol, name), parasol.band(name)
+        irm, band, ccd = nominal(parasol, name), parasol.band(name), parasol.detector(name)
         top = irm.absolute_gain * band.saturation
-        np.testing.assert_allclose(top, 2**parasol.detector.bits - 1 - parasol.detector.dark, rtol=1e-15)
+        np.testing.assert_allclose(top, 2**ccd.bits - 1 - ccd.dark, rtol=1e-15)
 
 
 def test_a_band_that_the_instrument_lacks_is_a_fault(parasol):

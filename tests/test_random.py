@@ -255,7 +255,7 @@ def test_no_two_sources_and_no_two_places_share_an_address():
     """Their names enter by a hash of 32 bits: a new name that collides must be seen here."""
     sources = [*SOURCES, "inter_pixel"]
     instruments = [load(name) for name in names()]
-    places = {i.detector.name for i in instruments} | {b for i in instruments for b in i.band_names}
+    places = {d.name for i in instruments for d in i.detectors} | {b for i in instruments for b in i.band_names}
     places |= {f"{i.name}.{b}" for i in instruments for b in i.band_names}
     for group in (sources, places):
         assert len({crc32(name.encode()) for name in group}) == len(set(group))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.equation import AOLP, DOLP, HIGH, LOW, MEAN, STD, I, Q, U, lattice, pixel_gaps, realise, states, whole
+from tests.equation import AOLP, DOLP, HIGH, LOW, MEAN, STD, I, Q, U, lattice, pixel_gaps, realise, states, whole, with_detector
 
 from radsens.realise import Measurement
 from radsens.scenes import render
@@ -72,9 +72,8 @@ def test_an_unpolarised_band_is_retrieved_with_the_polarisation_of_its_optics(pa
 
     def noise(polarising):
         """ΔI/I under the same noise in counts, whatever the signal."""
-        detector = parasol.detector.model_copy(update={"read_noise": 2.0, "shot": 0.0})
         bands = [b if polarising else b.model_copy(update={"optics_polarisation": (0.0, 0.0)}) for b in parasol.bands]
-        instrument = parasol.model_copy(update={"detector": detector, "bands": tuple(bands)})
+        instrument = with_detector(parasol, read_noise=2.0, shot=0.0).model_copy(update={"bands": tuple(bands)})
         return pixel_gaps(realise(instrument, scene, {"radiometric_noise": {"model": "instrument"}}, range(1)))[0, I]
 
     # the smallest of 200 noises is a hundredth of their 1e-2, and known to 1e-15

@@ -88,7 +88,7 @@ def test_any_uniform_state_comes_back(i, dolp, aolp):
 
 def test_uniform_scene_samples_the_whole_field():
     scene = render(spec_of(UNIFORM), PARASOL, ["490P"])
-    x, y, theta = PARASOL.focal_plane.coordinates(scene.detector)
+    x, y, theta = PARASOL.detector("490P").focal_plane.coordinates(scene.detector)
     assert (scene.x == x).all()
     assert (scene.y == y).all()
     assert (scene.theta == theta).all()

@@ -25,7 +25,7 @@ P, CHI, RADIANCE = lattice([0.05, 0.3, 0.7], np.radians([-80.0, -33.0, 0.0, 12.0
 
 def nominal_chain(instrument, name, scene):
     """The band as its file says, worked out again from the numbers of the file."""
-    band, detector = instrument.band(name), instrument.detector
+    band, detector = instrument.band(name), instrument.detector(name)
     samples = 3 if band.polarised else 1
     radius = np.hypot(scene.x, scene.y)
     theta = np.arctan(radius)
@@ -140,7 +140,7 @@ def test_noise_enters_after_the_response_and_before_the_rounding_of_the_counts(p
     sources = {"radiometric_noise": knobs, "non_linearity": KNOBS["non_linearity"]}
     setting = Measurement(quantisation=digital, saturation=digital)
     found = realise(parasol, scene, sources, range(3, 5), "instrument", seed=SEED, measurement=setting)
-    exact = nominal_chain(parasol, "670P", scene)
+    exact, ccd = nominal_chain(parasol, "670P", scene), parasol.detector("670P")
     for r, gap in zip(range(3, 5), pixel_gaps(found), strict=True):
         z = field(SEED, "radiometric_noise", "670P", r, scene.sample)[:3].astype(float)
         b = 0.05 * draw("non_linearity", "ccd", r, 1)[0]
@@ -149,7 +149,7 @@ def test_noise_enters_after_the_response_and_before_the_rounding_of_the_counts(p
         if model == "snr":
             sigma = (second_code.measured(scene.stokes[0], exact) - exact.dark).mean(axis=0) / 100
         else:
-            sigma = np.sqrt(parasol.detector.read_noise**2 + parasol.detector.shot * clean)
+            sigma = np.sqrt(ccd.read_noise**2 + ccd.shot * clean)
         counts = second_code.measured(scene.stokes[0], bent, sigma * z, digital, digital)
         assert (counts.max() == 2**bent.bits - 1) == digital
         expected = second_code.differences(second_code.retrieved(counts, exact), scene.stokes[0])

@@ -326,7 +326,7 @@ def test_one_pixel_that_is_not_finite_fails_its_realisation_and_no_other(ideal):
     """Believed to bend by −0.4 at full scale, the response reaches 0.625 of it at most: a brighter pixel has no retrieval."""
     gain = ideal.absolute_gain("P1")
     i = np.full(500, 0.2)
-    i[321] = 0.7 * ideal.detector.full_scale / gain
+    i[321] = 0.7 * ideal.detector("P1").full_scale / gain
     scene = states(ideal, i, 0.0, 0.0, bands=("P1",))
     bends = np.zeros(30)
     bends[[3, 7, 8]] = -0.4

@@ -27,6 +27,8 @@ SHIPPED = Path(__file__).with_name("instruments")
 Extinction = Annotated[float, Field(gt=1, le=1e9)]
 Angle = Annotated[float, Field(ge=-180, le=180)]
 Transmission = Annotated[float, Field(gt=0, le=10)]
+Strength = Annotated[float, Field(gt=0, le=100)]
+Exponent = Annotated[float, Field(gt=0, le=2)]
 Number = int | float
 
 
@@ -91,10 +93,25 @@ class FocalPlane(Frozen):
         return (centre + stride * np.arange(pixels, dtype=np.int64)) % self.size
 
 
+class Platform(Frozen):
+    """The satellite: its orbit, and how the instrument takes images from it."""
+
+    altitude: float = Field(ge=100, le=40000, description="altitude over the equator [km]")
+    inclination: float = Field(ge=0, le=180, description="inclination of the orbit [deg]")
+    passing: Literal["ascending", "descending"] = Field(description="half of the orbit that the sun lights")
+    local_time: float = Field(ge=0, lt=24, description="mean local solar time of the crossing of the equator on that half [h]")
+    view_period: float = Field(gt=0, le=3600, description="time between two images of one band [s]")
+    views: int = Field(ge=1, le=1000, description="images in which a target on the ground is seen at most [1]")
+    heading: float = Field(
+        ge=-180, le=180, description="angle from the flight direction to +y of the focal planes, positive towards +x [deg]"
+    )
+
+
 class Detector(Frozen):
-    """The detector and its electronics, one chain for all bands."""
+    """A detector and its electronics, one chain for all of its bands."""
 
     name: Name = Field(description="name of the detector, the address of its non-linearity draw")
+    focal_plane: FocalPlane
     bits: int = Field(ge=4, le=24, description="bits of the quantisation [1]")
     dark: float = Field(ge=0, description="dark signal and offset C [count]")
     read_noise: float = Field(ge=0, description="1-sigma read noise [count]")
@@ -110,6 +127,7 @@ class Band(Frozen):
     """One spectral band; the three polariser values are in the order −60, 0, +60 and absent when unpolarised."""
 
     name: Name = Field(description="name of the band")
+    detector: Name = Field(description="name of its detector")
     polarised: bool = Field(description="whether the band is a triplet of polarisers")
     wavelength: float = Field(gt=200, lt=5000, description="central wavelength [nm]")
     width: float = Field(gt=0, lt=1000, description="full width at half maximum [nm]")
@@ -130,6 +148,11 @@ class Band(Frozen):
     low_frequency: tuple[float, float] = Field(description="(c2, c4) of the low-frequency gain P(θ) = 1 + c2 θ² + c4 θ⁴ [1]")
     high_frequency: float = Field(ge=0, le=0.2, description="standard deviation of the known inter-pixel coefficients g [1]")
     rayleigh_optical_thickness: float = Field(ge=0, le=5, description="vertical Rayleigh optical thickness [1]")
+    gas: Literal["none", "oxygen", "water_vapour"] = Field("none", description="gas that absorbs in the band")
+    gas_absorption: tuple[Strength, Exponent] | None = Field(
+        None,
+        description="(k, b) of the approximate two-way transmission exp(−k (m f)^b), m air mass, f share of the gas above [1]",
+    )
 
     @model_validator(mode="after")
     def _triplet(self) -> Self:
@@ -140,6 +163,12 @@ class Band(Frozen):
             raise ValueError("orientation must increase inside [-90, 90[, or the triplet cannot be inverted")
         if self.relative_transmission and self.relative_transmission[1] != 1:
             raise ValueError("relative_transmission of the middle polariser is 1 by definition")
+        return self
+
+    @model_validator(mode="after")
+    def _absorption(self) -> Self:
+        if (self.gas == "none") != (self.gas_absorption is None):
+            raise ValueError("gas_absorption is given with a gas, and only with one")
         return self
 
     @property
@@ -164,19 +193,30 @@ class Polarimeter(Frozen):
     name: Name = Field(description="name of the instrument, that of its file")
     title: str = Field(description="one line that presents it")
     model: Literal["polarimeter"] = Field(description="measurement model")
-    focal_plane: FocalPlane
-    detector: Detector
+    platform: Platform
+    detectors: tuple[Detector, ...] = Field(min_length=1, description="detectors, all on one optical axis")
     bands: tuple[Band, ...] = Field(min_length=1, description="spectral bands")
     origins: tuple[Origin, ...] = Field((), repr=False, description="status and source of every number")
 
     @model_validator(mode="after")
-    def _physical(self) -> Self:
+    def _named(self) -> Self:
+        known = [detector.name for detector in self.detectors]
         if len(set(self.band_names)) < len(self.bands):
             raise ValueError("bands must have different names")
-        if self.detector.full_scale <= 0:
-            raise ValueError("detector.dark must be below the largest count, 2^bits - 1")
-        theta = np.linspace(0, float(self.focal_plane.coordinates(0)[2]), 101)
+        if len(set(known)) < len(known):
+            raise ValueError("detectors must have different names")
         for band in self.bands:
+            if band.detector not in known:
+                raise ValueError(f"bands.{band.name}.detector must be one of {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _physical(self) -> Self:
+        for detector in self.detectors:
+            if detector.full_scale <= 0:
+                raise ValueError(f"detectors.{detector.name}.dark must be below the largest count, 2^bits - 1")
+        for band in self.bands:
+            theta = np.linspace(0, float(self.detector(band.name).focal_plane.coordinates(0)[2]), 101)
             if np.abs(band.optics_polarisation_at(theta)).max() >= 1:
                 raise ValueError(f"bands.{band.name}.optics_polarisation must stay inside ]-1, 1[ over the field")
             if band.low_frequency_at(theta).min() <= 0:
@@ -195,10 +235,15 @@ class Polarimeter(Frozen):
                 return band
         raise Fault(f"bands: {self.name} has no band '{name}'; it has {', '.join(self.band_names)}")
 
+    def detector(self, band: str) -> Detector:
+        """Detector of the band called `band`."""
+        wanted = self.band(band).detector
+        return next(detector for detector in self.detectors if detector.name == wanted)
+
     def absolute_gain(self, name: str) -> float:
         """Absolute gain of a band, A = (2^bits − 1 − C) / (saturation t): full scale on the axis [count]."""
         band = self.band(name)
-        return self.detector.full_scale / (band.saturation * band.integration_time)
+        return self.detector(name).full_scale / (band.saturation * band.integration_time)
 
 
 def names(folder: Path = SHIPPED) -> list[str]:
@@ -252,7 +297,7 @@ def _label(node: Any, index: int) -> str:
 
 
 def _fault(where: str, knob: str, error: ValidationError, tree: Any) -> Fault:
-    """First complaint of a validation, in one sentence that names the knob; bands are called by their name."""
+    """First complaint of a validation, in one sentence that names the knob; bands and detectors go by their name."""
     first = min(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
     for step in first["loc"][:1] if knob else first["loc"]:
         if isinstance(step, int):

@@ -59,8 +59,9 @@ def key(**parts: Any) -> str:
 
 def numbers(instrument: Polarimeter, bands: tuple[str, ...]) -> dict[str, Any]:
     """The numbers of an instrument that bear on the given bands; their sources do not change a result."""
-    values = instrument.model_dump(mode="json", exclude={"origins", "title", "bands"})
-    return {**values, "bands": [instrument.band(b).model_dump(mode="json") for b in bands]}
+    values = instrument.model_dump(mode="json", exclude={"origins", "title", "bands", "detectors"})
+    detectors = {d.name: d.model_dump(mode="json") for d in map(instrument.detector, bands)}
+    return {**values, "detectors": detectors, "bands": [instrument.band(b).model_dump(mode="json") for b in bands]}
 
 
 def scene_key(spec: dict[str, Any], strata: dict[str, Any], instrument: Polarimeter, bands: tuple[str, ...]) -> str:

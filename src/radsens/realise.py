@@ -211,7 +211,7 @@ def models(task: Task, instrument: Polarimeter, band: str, active: Active, span:
     nominal = polarimeter.nominal(instrument, band, m.noise, m.quantisation, m.saturation)
     irm = {"instrument": nominal, "knowledge": nominal}
     for source, amplitudes in active:
-        place = instrument.detector.name if source.place == "detector" else band
+        place = instrument.detector(band).name if source.place == "detector" else band
         z = draws(task.seed, source.name, place, span, source.draws)
         side = amplitudes.error_in or task.error_in
         irm[side] = source.modify(irm[side], amplitudes, z)

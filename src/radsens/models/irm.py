@@ -88,7 +88,7 @@ class IRM:
 
 def nominal(instrument: Polarimeter, band: str, noise: bool = False, quantisation: bool = False, saturation: bool = False) -> IRM:
     """The model of one band as calibrated, of the instrument's own file; measurement noise is off unless asked."""
-    detector, b = instrument.detector, instrument.band(band)
+    detector, b = instrument.detector(band), instrument.band(band)
     extinction = [0.0 if ratio is None else 1 / ratio for ratio in b.extinction_ratio or (1.0,)]
     irm = IRM(
         polarised=b.polarised,

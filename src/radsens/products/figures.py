@@ -242,7 +242,7 @@ def reference(campaign: Any) -> tuple[Scene, Layout]:
         scene, _ = files.read(campaign.scene)
     else:
         scene = render(campaign.config.scene, campaign.instrument, campaign.config.bands)
-    plane = campaign.instrument.focal_plane
+    plane = campaign.instrument.detector(campaign.config.bands[0]).focal_plane
     return scene, Layout.of(scene, plane.pitch_row / plane.pitch_column)
 
 

@@ -92,7 +92,7 @@ class Geometry:
 
 def render(spec: Analytic, instrument: Polarimeter, bands: tuple[str, ...]) -> Scene:
     """Analytic scene: the whole focal plane, one row and column out of `step`."""
-    plane = instrument.focal_plane
+    plane = instrument.detector(bands[0]).focal_plane
     detector = _every(plane, spec.step)
     x, y, theta = plane.coordinates(detector)
     directions = geometry(spec, x, y)

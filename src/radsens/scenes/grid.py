@@ -61,7 +61,7 @@ class Grid(Frozen):
 
 def render(spec: Grid, instrument: Polarimeter, bands: tuple[str, ...]) -> Scene:
     """Grid scene, the same in all `bands`."""
-    plane = instrument.focal_plane
+    plane = instrument.detector(bands[0]).focal_plane
     nodes = spec.i.steps * spec.dolp.steps * spec.aolp.steps
     if nodes * spec.pixels > plane.size:
         raise Fault(f"scene: {nodes} nodes x {spec.pixels} pixels asked; the focal plane has {plane.size} pixels")

@@ -23,7 +23,9 @@ class Uniform(Frozen):
 def render(spec: Uniform, instrument: Polarimeter, bands: tuple[str, ...]) -> Scene:
     """Uniform scene, the same in all `bands`."""
     one = np.ones(1)
-    return patches(instrument.focal_plane, bands, spec.kind, (spec.i * one, spec.dolp * one, spec.aolp * one), spec.pixels)
+    return patches(
+        instrument.detector(bands[0]).focal_plane, bands, spec.kind, (spec.i * one, spec.dolp * one, spec.aolp * one), spec.pixels
+    )
 
 
 def patches(
