@@ -54,15 +54,15 @@ PRECISIONS = ("float64", "float32")
 COUNT = 8  # realisations of a span
 SECONDS = 25.0  # given to the measurement of the cases
 
-SCENE = render(Analytic(kind="analytic"), INSTRUMENT, (BAND,))
+(SCENE,) = render(Analytic(kind="analytic"), INSTRUMENT, (BAND,))
 PIXELS = SCENE.theta.size
 
 
 def classes() -> Any:
     """Eight classes of DoLP with as many pixels each."""
-    edges = np.quantile(dolp(SCENE.stokes[0]), np.linspace(0, 1, STRATA + 1))
+    edges = np.quantile(dolp(SCENE.stokes), np.linspace(0, 1, STRATA + 1))
     edges[[0, -1]] = 0, 1
-    return partition(Strata(dolp=tuple(edges)), SCENE, 0)
+    return partition(Strata(dolp=tuple(edges)), SCENE)
 
 
 def task(case: str, precision: str) -> tuple[realise.Task, list[Any]]:
@@ -76,7 +76,7 @@ def task(case: str, precision: str) -> tuple[realise.Task, list[Any]]:
 def numpy_job(case: str, part: Any) -> Job:
     """The same case as the baseline takes it, from the same parameters and the same pixels."""
     p, switch, actual, believed = parameters(case)
-    table = polarimeter.pixel_table(polarimeter.nominal(INSTRUMENT, BAND), SCENE, 0, f"{INSTRUMENT.name}.{BAND}")
+    table = polarimeter.pixel_table(polarimeter.nominal(INSTRUMENT, BAND), SCENE, f"{INSTRUMENT.name}.{BAND}")
     order = np.lexsort((~part.aolp, part.cell))
     table, cell = np.ascontiguousarray(table[:, order]), part.cell[order]
     starts = np.searchsorted(cell, np.arange(STRATA + 1))
@@ -123,7 +123,7 @@ def passes(case: str, precision: str, part: Any, count: int = COUNT, threads: in
 
     realise.span_pass = recorded
     try:
-        found = realise.realise_band(settings, INSTRUMENT, SCENE, 0, part, active, range(count), threads)
+        found = realise.realise_band(settings, INSTRUMENT, SCENE, part, active, range(count), threads)
     finally:
         realise.span_pass = compiled
     return [partial(compiled, *given) for given in calls], found

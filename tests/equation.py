@@ -21,11 +21,14 @@ MEAN, STD, RMS, LOW, HIGH = range(5)  # statistics of a row
 I, Q, U, DOLP, AOLP = range(len(QUANTITIES))
 
 
-def states(instrument, i, p, chi, pixels=1, bands=None):
-    """Scene of states of polarisation over the field, each seen by some pixels: I [1], DoLP [1] and AoLP [rad]."""
+def states(instrument, i, p, chi, pixels=1, band=None):
+    """Scene of states of polarisation over the field, each seen by some pixels: I [1], DoLP [1] and AoLP [rad].
+
+    Seen by the first band of the instrument if none is named.
+    """
     i, p, chi = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, float)) for v in (i, p, chi)))
-    named = bands or instrument.band_names
-    return patches(instrument.detector(named[0]).focal_plane, tuple(named), "states", (i, p, chi / RADIANS), pixels)
+    named = band or instrument.band_names[0]
+    return patches(instrument.detector(named), named, "states", (i, p, chi / RADIANS), pixels)
 
 
 def lattice(*axes):
@@ -33,7 +36,7 @@ def lattice(*axes):
     return [v.ravel() for v in np.meshgrid(*axes, indexing="ij")]
 
 
-def gaps(actual, believed, scene, band=0, count=1, disturbed=0.0, optics=None):
+def gaps(actual, believed, scene, count=1, disturbed=0.0, optics=None):
     """Gaps (realisation, quantity, pixel) and outcomes (realisation,) of models without random fields.
 
     Parameters
@@ -44,9 +47,9 @@ def gaps(actual, believed, scene, band=0, count=1, disturbed=0.0, optics=None):
     """
     p, outcome = polarimeter.parameters(actual, believed, count)
     switch = polarimeter.switches(actual, believed)
-    table = polarimeter.pixel_table(fixed_part(actual), scene, band, "test")
+    table = polarimeter.pixel_table(fixed_part(actual), scene, "test")
     if optics is not None:
-        back = polarimeter.pixel_table(optics, scene, band, "test")
+        back = polarimeter.pixel_table(optics, scene, "test")
         table[J:Q0], table[INVERSE_K:J] = back[J:Q0], back[INVERSE_K:J]
     samples, n = (3 if actual.polarised else 1), table.shape[1]
     out = np.zeros((count, len(QUANTITIES) if samples == 3 else 1, n))
@@ -72,22 +75,22 @@ def fixed_part(irm):
     return replace(irm, **first)
 
 
-def whole(scene, band=0):
+def whole(scene):
     """The whole image as one stratum; AoLP where the DoLP exceeds 0.02."""
     n = scene.theta.size
-    aolp = dolp(scene.stokes[band]) > 0.02
+    aolp = dolp(scene.stokes) > 0.02
     return Partition(("all",), np.zeros(n, int), np.zeros((1, 1), int), aolp)
 
 
-def each_pixel(scene, band=0):
+def each_pixel(scene):
     """A stratum for every pixel, after `all`."""
     n = scene.theta.size
     members = np.stack([np.zeros(n, int), 1 + np.arange(n)], axis=1)
-    aolp = dolp(scene.stokes[band]) > 0.02
+    aolp = dolp(scene.stokes) > 0.02
     return Partition(("all", *(f"pixel{k}" for k in range(n))), np.arange(n), members, aolp)
 
 
-def realise(instrument, scene, sources, span, error_in="instrument", band=0, strata=each_pixel, threads=1, **settings):
+def realise(instrument, scene, sources, span, error_in="instrument", strata=each_pixel, threads=1, **settings):
     """BandGaps of a span under sources given by name with their knobs; settings: seed, precision, measurement."""
     active = [(SOURCES[name], SOURCES[name].Amplitudes(**knobs)) for name, knobs in sources.items()]
     task = Task(
@@ -98,7 +101,7 @@ def realise(instrument, scene, sources, span, error_in="instrument", band=0, str
         measurement=settings.get("measurement", Measurement()),
         sources=sources,
     )
-    return realise_band(task, instrument, scene, band, strata(scene, band), active, span, threads)
+    return realise_band(task, instrument, scene, strata(scene), active, span, threads)
 
 
 def pixel_gaps(found):

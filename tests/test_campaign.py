@@ -25,7 +25,7 @@ EVERYTHING = {SCENE, TABLES, *ALL}
 
 # Files of the package by what an edit of them changes.
 BOTH_KEYS = {"elementary.py", "instrument.py", "schema.py", "gaps/strata.py", "chunk.py"}
-SCENE_CODE = {*BOTH_KEYS, "io.py", "scenes/files.py", "scenes/uniform.py"}
+SCENE_CODE = {*BOTH_KEYS, "io.py", "scenes/files.py", "scenes/pixels.py", "scenes/uniform.py"}
 EQUATION = {*BOTH_KEYS, *("realise.py", "tiles.py", "random.py", "kernel.py", "models/irm.py", "models/polarimeter.py")}
 EQUATION |= {"gaps/quantities.py", "gaps/statistics.py", "gaps/sums.py", "sources/_source.py"}
 SOURCE_CODE = {f"sources/{LINEARITY}.py": {LINEARITY, BOTH}, f"sources/{ORIENTATION}.py": {ORIENTATION, BOTH}}

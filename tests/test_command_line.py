@@ -92,7 +92,7 @@ def _other_netcdf(path):
 
 
 def _flipped(path):
-    content, stokes = bytearray(path.read_bytes()), io.read(path)["stokes"].tobytes()
+    content, stokes = bytearray(path.read_bytes()), io.read(path)["stokes_490P"].tobytes()
     content[content.index(stokes) + 5] ^= 1
     path.write_bytes(content)
 
@@ -104,7 +104,7 @@ BAD_SCENES = {
     "not netCDF": (lambda path: path.write_text("campaign: tiny\n"), "not a readable netCDF file"),
     "truncated": (lambda path: os.truncate(path, path.stat().st_size // 2), "not a readable netCDF file"),
     "another netCDF": (_other_netcdf, "not a file that radsens wrote (it has no results_sha256)"),
-    "another result": (lambda path: io.write(path, io.File({}, {})), "not a scene: it has no band, class_name, detector, "),
+    "another result": (lambda path: io.write(path, io.File({}, {})), "not a scene: it has no band or no class_name"),
     "a flipped bit": (_flipped, "damaged: its data do not have the digest that was written with them"),
 }
 

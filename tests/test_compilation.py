@@ -234,14 +234,14 @@ sources = {
 instrument = load("parasol")
 ranges = {"i": {"start": 0.05, "stop": 0.5, "steps": 8}, "dolp": {"start": 0, "stop": 0.7, "steps": 9}}
 ranges["aolp"] = {"start": -85, "stop": 85, "steps": 11}
-scene = render(Grid.model_validate({"kind": "grid", **ranges}), instrument, ("490P",))
-part = partition(Strata(dolp=(0, 0.2, 0.7), field=(0, 25, 90), aolp=3, cross=("dolp", "aolp")), scene, 0)
+(scene,) = render(Grid.model_validate({"kind": "grid", **ranges}), instrument, ("490P",))
+part = partition(Strata(dolp=(0, 0.2, 0.7), field=(0, 25, 90), aolp=3, cross=("dolp", "aolp")), scene)
 active = [(SOURCES[name], SOURCES[name].Amplitudes(**knobs)) for name, knobs in sources.items()]
 settings = {"instrument": "parasol", "seed": 2**40 + 3, "measurement": {"quantisation": True}, "sources": sources}
 for precision in ("float64", "float32"):
     for error_in in ("knowledge", "instrument"):
         task = Task.model_validate({**settings, "precision": precision, "error_in": error_in})
-        found = realise_band(task, instrument, scene, 0, part, active, range(7, 12))
+        found = realise_band(task, instrument, scene, part, active, range(7, 12))
         assert not found.outcome.any()
         parts = (found.rows, found.totals, found.saturated, *found.drawn.values())
         print(precision, error_in, sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in parts)).hexdigest())

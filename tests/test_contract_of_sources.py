@@ -64,7 +64,7 @@ DIRECT = [s for s in EVERY if example(s).amplitude == getattr(example(s), s.Ampl
 
 @pytest.fixture(scope="module")
 def scene(parasol):
-    return states(parasol, *lattice([0.1, 0.3], [0.2, 0.6], np.radians([-50.0, 0.0, 20.0, 70.0])), bands=("490P", "443NP"))
+    return states(parasol, *lattice([0.1, 0.3], [0.2, 0.6], np.radians([-50.0, 0.0, 20.0, 70.0])), band="490P")
 
 
 # --- no error, small errors -------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def differences(a, b):
 @named(EVERY)
 def test_a_realisation_depends_on_its_number_only(parasol, source, direction, precision):
     """One span of twelve realisations, cut in other ways and run by several threads: the same bits."""
-    here = states(parasol, *lattice([0.1, 0.3], [0.2, 0.6], [-0.5, 0.3]), pixels=20, bands=("490P",))
+    here = states(parasol, *lattice([0.1, 0.3], [0.2, 0.6], [-0.5, 0.3]), pixels=20, band="490P")
 
     def run(*spans, threads=1):
         setting = {"precision": precision, "strata": whole, "threads": threads}
@@ -200,7 +200,7 @@ def test_full_correlation_is_one_draw_for_all(parasol, source):
 def test_a_random_field_has_the_declared_law_in_the_image(ideal, source):
     """One sample of an unpolarised band shows it as it is: its standard deviation is the amplitude, its law normal."""
     n = 40_000
-    here = states(ideal, 0.3, np.full(1, 0.2), 0.4, pixels=n, bands=("N1",))
+    here = states(ideal, 0.3, np.full(1, 0.2), 0.4, pixels=n, band="N1")
     assert acting([(source, example(source))], ideal, "N1")
     rows = realise(ideal, here, {source.name: knobs(source)}, range(1), "instrument", strata=whole).rows[0, 0, I]
     size = example(source).amplitude

@@ -79,9 +79,9 @@ def row_of(campaign, source, realisation):
 def scene_at(detector):
     """A scene on 4 × 4 elements whose pixels differ."""
     pixels = np.arange(1.0, len(detector) + 1)
-    stokes = np.array([[pixels, 0.1 * pixels, 0 * pixels]])
-    places = np.array(detector)
-    return Scene(("P1",), stokes, pixels, pixels, pixels, places, places, places, ("all",), (4, 4), {})
+    stokes = np.array([pixels, 0.1 * pixels, 0 * pixels])
+    places, none = np.array(detector), np.zeros(len(detector), int)
+    return Scene("P1", stokes, pixels, pixels, pixels, places, places, none, none, ("all",), "ccd", (4, 4), {})
 
 
 # --------------------------------------------------------------------------------------------- the campaign's own gaps

@@ -97,7 +97,7 @@ def test_a_signal_above_the_maximum_of_the_response_has_no_inverse(irm, order, b
 @pytest.mark.parametrize("order", [2, 3])
 def test_a_measurement_that_the_believed_response_cannot_give_is_a_failed_realisation(ideal, order):
     """A believed response that tops at 0.7 of full scale, a signal at 0.9: a failure with its reason, not a number."""
-    scene = states(ideal, [0.3, 0.9], 0.0, 0.0, bands=("P1",))
+    scene = states(ideal, [0.3, 0.9], 0.0, 0.0, band="P1")
     found = realise(ideal, scene, {"non_linearity": {"sigma": 0.2, "order": order}}, range(400), "knowledge")
     b = found.drawn["non_linearity"]
     top = np.full_like(b, np.inf)
@@ -163,7 +163,7 @@ def test_the_first_reason_is_told_when_there_are_several(irm):
 
 def test_a_transmission_lost_by_the_draw_is_a_failed_realisation(ideal):
     """σ = 0.3 at most: the draws below −1 are 1 in 2300 per polariser, and exactly these fail."""
-    scene = states(ideal, 0.2, 0.3, 0.2, bands=("P1",))
+    scene = states(ideal, 0.2, 0.3, 0.2, band="P1")
     found = realise(ideal, scene, {"relative_transmission": {"sigma": 0.3}}, range(6000), "instrument")
     lost = (found.drawn["relative_transmission"] <= 0).any(axis=1)
     assert 1 <= lost.sum() <= 20
@@ -172,7 +172,7 @@ def test_a_transmission_lost_by_the_draw_is_a_failed_realisation(ideal):
 
 def test_an_intensity_that_is_not_positive_is_a_failed_realisation(ideal):
     """Noise as large as the signal makes I < 0 somewhere: such an image has no DoLP to average."""
-    scene = states(ideal, 0.2, 0.3, 0.2, pixels=2000, bands=("P1",))
+    scene = states(ideal, 0.2, 0.3, 0.2, pixels=2000, band="P1")
     found = realise(ideal, scene, {"radiometric_noise": {"snr": 1}}, range(2))
     assert [OUTCOMES[k] for k in found.outcome] == ["retrieved intensity not positive"] * 2
     assert not found.totals.any()
@@ -203,13 +203,12 @@ def test_extinction_and_efficiency_are_two_names_of_one_property(ideal):
 
 def test_the_chain_in_one_call_is_its_stages_one_after_the_other(parasol):
     """`simulate`, which the spans run, against the stages composed as in tests/equation.py: the same bits."""
-    scene = states(parasol, 0.2, np.linspace(0.1, 0.9, 64), 0.4)
     for name in ("490P", "443NP"):
-        band = scene.bands.index(name)
+        scene = states(parasol, 0.2, np.linspace(0.1, 0.9, 64), 0.4, band=name)
         exact = nominal(parasol, name)
         wrong = replace(exact, non_linearity=0.02, relative_transmission=1.01 * exact.relative_transmission)
         p, _ = parameters(wrong, exact, 1)
-        table = pixel_table(exact, scene, band, "test")
+        table = pixel_table(exact, scene, "test")
         samples = 3 if exact.polarised else 1
         out, x, s = np.zeros((5 if samples == 3 else 1, 64)), np.zeros((samples, 64)), np.zeros((3, 64))
         addresses = [a.astype(np.uint32) for a in (scene.detector, scene.sample)]
@@ -217,4 +216,4 @@ def test_the_chain_in_one_call_is_its_stages_one_after_the_other(parasol):
             out, x, s, np.zeros(64), np.zeros((8, 64), np.float32), np.zeros((4, 64), np.uint32), table, *addresses, 0,
             np.zeros((2, 4), np.uint32), p[0], polarimeter.switches(wrong, exact),
         )  # fmt: skip
-        np.testing.assert_array_equal(out, gaps(wrong, exact, scene, band)[0][0])
+        np.testing.assert_array_equal(out, gaps(wrong, exact, scene)[0][0])

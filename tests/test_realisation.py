@@ -18,8 +18,8 @@ NOTHING = 1e-12
 
 @pytest.fixture(scope="session")
 def image(parasol):
-    """The whole field of view in all bands, with the radiances of an ocean under the sun."""
-    return render(Analytic(kind="analytic"), parasol, parasol.band_names)
+    """The whole field of view in all bands, by name, with the radiances of an ocean under the sun."""
+    return {scene.band: scene for scene in render(Analytic(kind="analytic"), parasol, parasol.band_names)}
 
 
 def largest(found):
@@ -29,10 +29,10 @@ def largest(found):
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_a_realistic_image_without_error_has_no_gap_in_any_band(parasol, image, direction):
-    for band in range(len(image.bands)):
-        found = realise(parasol, image, {}, range(1), direction, band, whole)
+    for band, scene in image.items():
+        found = realise(parasol, scene, {}, range(1), direction, whole)
         assert not found.outcome.any()
-        assert found.rows.shape[2] == (5 if parasol.band(image.bands[band]).polarised else 1)
+        assert found.rows.shape[2] == (5 if parasol.band(band).polarised else 1)
         assert largest(found).max() <= NOTHING
 
 
@@ -42,9 +42,9 @@ def test_all_states_of_polarisation_without_error_have_no_gap(request, name, dir
     """From 40 counts on; of a darker scene the 100 counts of dark, added and taken away again, cost more digits."""
     instrument = request.getfixturevalue(name)
     p, chi, i = lattice([0.0, 1e-6, 0.03, 0.4, 1.0], np.radians(np.arange(-90.0, 91.0, 15.0)), [0.01, 0.2, 1.2])
-    scene = states(instrument, i, p, chi)
-    for band in range(len(scene.bands)):
-        assert largest(realise(instrument, scene, {}, range(1), direction, band, whole)).max() <= NOTHING
+    for band in instrument.band_names:
+        scene = states(instrument, i, p, chi, band=band)
+        assert largest(realise(instrument, scene, {}, range(1), direction, whole)).max() <= NOTHING
 
 
 ZERO = {
@@ -59,13 +59,13 @@ ZERO = {
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_errors_of_no_size_leave_no_gap_though_every_stage_is_at_work(parasol, image, direction, order):
     sources = {**ZERO, "non_linearity": {"sigma": 0.0, "order": order, "calibrated_at": 0.3}}
-    found = realise(parasol, image, sources, range(2), direction, image.bands.index("670P"), whole)
+    found = realise(parasol, image["670P"], sources, range(2), direction, whole)
     assert largest(found).max() <= NOTHING
 
 
 def test_an_unpolarised_band_is_retrieved_with_the_polarisation_of_its_optics(parasol):
     """No gap, though the signal depends on the polarisation of the light, by ε P: its weight against noise shows it."""
-    scene = states(parasol, 0.2, np.full(200, 0.6), 0.5, bands=("443NP",))
+    scene = states(parasol, 0.2, np.full(200, 0.6), 0.5, band="443NP")
     eps, phi = parasol.band("443NP").optics_polarisation_at(scene.theta), np.arctan2(scene.y, scene.x)
     assert eps.max() > 0.02
     assert largest(realise(parasol, scene, {}, range(1), strata=whole))[I] <= NOTHING
@@ -86,9 +86,10 @@ def test_an_unpolarised_band_is_retrieved_with_the_polarisation_of_its_optics(pa
 @pytest.fixture(scope="module")
 def two_views(ideal):
     """Every detector element sees the same light in two views; each view has its own samples."""
-    once = states(ideal, 0.2, np.full(100, 0.3), 0.4, bands=("P1", "P2"))
+    once = states(ideal, 0.2, np.full(100, 0.3), 0.4, band="P1")
     twice = {k: np.tile(getattr(once, k), 2) for k in ("x", "y", "theta", "detector", "scene_class")}
-    return replace(once, stokes=np.tile(once.stokes, 2), sample=np.arange(200), **twice)
+    views = {"view": np.repeat([0, 1], 100), "sample": np.arange(200)}
+    return replace(once, stokes=np.tile(once.stokes, 2), **twice, **views)
 
 
 def views(gap):
@@ -109,7 +110,8 @@ def test_noise_belongs_to_the_sample(ideal, two_views):
 
 def test_fields_of_two_bands_are_independent(ideal, two_views):
     for source, knobs in (("hf_equalisation", {"sigma": 1e-3}), ("radiometric_noise", {"snr": 200})):
-        one, two = (pixel_gaps(realise(ideal, two_views, {source: knobs}, range(20), band=b)) for b in (0, 1))
+        seen = (replace(two_views, band=band) for band in ("P1", "P2"))
+        one, two = (pixel_gaps(realise(ideal, scene, {source: knobs}, range(20))) for scene in seen)
         # at least 2000 independent pairs; correlation of independent samples has the standard error 1/√n
         assert abs(np.corrcoef(one[:, Q].ravel(), two[:, Q].ravel())[0, 1]) < 4 / np.sqrt(2000)
 
@@ -123,7 +125,7 @@ def test_rounding_to_twelve_bits_spreads_the_polarisation(ideal, scale, publishe
     n, counts = 20_000, scale * 4095
     gain = ideal.absolute_gain("P1")
     spread = np.random.default_rng(1).uniform(0.97, 1.03, n)  # of the radiance, and all angles
-    scene = states(ideal, counts / gain * spread, 0.5, np.linspace(0, np.pi, n, endpoint=False), bands=("P1",))
+    scene = states(ideal, counts / gain * spread, 0.5, np.linspace(0, np.pi, n, endpoint=False), band="P1")
     setting = Measurement(quantisation=True)
     for direction in DIRECTIONS:
         found = realise(ideal, scene, {}, range(1), direction, strata=whole, measurement=setting)
@@ -136,20 +138,19 @@ def test_rounding_to_twelve_bits_spreads_the_polarisation(ideal, scale, publishe
 def test_saturated_pixels_are_those_whose_brightest_sample_exceeds_full_scale(ideal, polarised):
     """S_a = I (1 + P cos 2(χ − α_a)) in units of full scale."""
     i, p, chi = lattice([0.5, 0.8, 0.999, 1.001, 1.4], [0.0, 0.3, 1.0], np.radians(np.arange(0.0, 180.0, 7.0)))
-    scene = states(ideal, i, p, chi)
-    band = "P1" if polarised else "N1"
+    scene = states(ideal, i, p, chi, band="P1" if polarised else "N1")
     alpha = np.radians([-60.0, 0.0, 60.0])[:, None]
     samples = i * (1 + p * np.cos(2 * (chi - alpha))) if polarised else i[None]
     hit = (samples > 1).any(axis=0)
     assert 0.2 < hit.mean() < 0.8
     setting = Measurement(saturation=True)
-    found = realise(ideal, scene, {}, range(2), band=scene.bands.index(band), measurement=setting)
+    found = realise(ideal, scene, {}, range(2), measurement=setting)
     np.testing.assert_array_equal(found.saturated[:, 1:], [hit, hit])
     np.testing.assert_array_equal(found.saturated[:, 0], [hit.sum()] * 2)
     gap = pixel_gaps(found)[0, I]
     assert (gap[hit] < 0).all()  # what is cut is lost
     assert np.abs(gap[~hit]).max() <= NOTHING
-    unlimited = realise(ideal, scene, {}, range(1), band=scene.bands.index(band))
+    unlimited = realise(ideal, scene, {}, range(1))
     assert not unlimited.saturated.any()
     assert np.nanmax(np.abs(pixel_gaps(unlimited))) <= NOTHING
 
@@ -167,8 +168,7 @@ def test_a_saturated_sample_of_three_makes_polarisation(ideal):
 
 def test_single_precision_has_a_floor_of_a_ten_millionth(parasol, image):
     """Rounding of 6e-8 per operation: some of these remain in I, Q, U and DoLP, 57 / 2P of them in the angle."""
-    band = image.bands.index("670P")
-    found = realise(parasol, image, {}, range(1), band=band, strata=whole, precision="float32")
+    found = realise(parasol, image["670P"], {}, range(1), strata=whole, precision="float32")
     assert (found.rows[0, 0, : DOLP + 1, STD] > 1e-8).all()  # so it is single precision indeed
     assert (found.rows[0, 0, : DOLP + 1, STD] < 2e-7).all()
     assert largest(found)[: DOLP + 1].max() < 2e-6  # over 66 000 pixels
@@ -182,9 +182,8 @@ def test_single_precision_changes_no_draw(parasol, image):
         "hf_equalisation": {"sigma": 1e-3},
         "radiometric_noise": {"snr": 200},
     }
-    band = image.bands.index("490P")
     double, single = (
-        realise(parasol, image, sources, range(2), band=band, strata=whole, precision=kind).rows[:, 0, : DOLP + 1]
+        realise(parasol, image["490P"], sources, range(2), strata=whole, precision=kind).rows[:, 0, : DOLP + 1]
         for kind in ("float64", "float32")
     )
     np.testing.assert_allclose(single[..., :STD], double[..., :STD], atol=2e-7)
@@ -216,7 +215,7 @@ def test_sources_together_have_exactly_the_draws_that_they_have_alone(parasol, d
     Ten times smaller errors leave a hundred times smaller rest, third orders a tenth of it. One draw that differed
     would leave a rest of first order, ten times smaller only.
     """
-    scene = states(parasol, *lattice([0.1, 0.3], [0.2, 0.6], np.radians([-50.0, 0.0, 20.0, 70.0])), bands=("865P",))
+    scene = states(parasol, *lattice([0.1, 0.3], [0.2, 0.6], np.radians([-50.0, 0.0, 20.0, 70.0])), band="865P")
 
     def rest(k):
         knobs = sized(k)
@@ -231,7 +230,7 @@ def test_sources_together_have_exactly_the_draws_that_they_have_alone(parasol, d
 
 
 def test_adding_a_source_moves_no_draw_of_another(parasol):
-    scene = states(parasol, 0.2, [0.2, 0.5], 0.3, bands=("490P",))
+    scene = states(parasol, 0.2, [0.2, 0.5], 0.3, band="490P")
     alone = realise(parasol, scene, {"relative_transmission": {"sigma": 0.01}}, range(5))
     zero = {**ZERO, "relative_transmission": {"sigma": 0.01}}
     together = realise(parasol, scene, zero, range(5))

@@ -116,7 +116,7 @@ def test_optics_on_the_axis_have_no_azimuth(parasol):
 @pytest.mark.parametrize("direction", ["instrument", "knowledge"])
 @pytest.mark.parametrize("band", ["490P", "865P"])
 def test_all_deterministic_errors_together_give_the_gaps_of_the_second_code(parasol, band, direction, order):
-    scene = states(parasol, RADIANCE, P, CHI, bands=(band,))
+    scene = states(parasol, RADIANCE, P, CHI, band=band)
     sources = {**KNOBS, "non_linearity": {**KNOBS["non_linearity"], "order": order}}
     span = range(40, 43)
     found = realise(parasol, scene, sources, span, direction, seed=SEED)
@@ -125,8 +125,8 @@ def test_all_deterministic_errors_together_give_the_gaps_of_the_second_code(para
     for r, gap in zip(span, pixel_gaps(found), strict=True):
         wrong = wrong_chain(exact, band, scene, r, order)
         actual, believed = (wrong, exact) if direction == "instrument" else (exact, wrong)
-        back = second_code.retrieved(second_code.measured(scene.stokes[0], actual), believed)
-        expected = second_code.differences(back, scene.stokes[0])
+        back = second_code.retrieved(second_code.measured(scene.stokes, actual), believed)
+        expected = second_code.differences(back, scene.stokes)
         np.testing.assert_allclose(gap[:AOLP], expected[:AOLP], atol=TOLERANCE)
         np.testing.assert_allclose(gap[AOLP], expected[AOLP], atol=600 * TOLERANCE)
         assert np.abs(expected).max(axis=1).min() > 1e-3  # every quantity is put to the test
@@ -135,7 +135,7 @@ def test_all_deterministic_errors_together_give_the_gaps_of_the_second_code(para
 @pytest.mark.parametrize("model", ["snr", "instrument"])
 @pytest.mark.parametrize("digital", [False, True])
 def test_noise_enters_after_the_response_and_before_the_rounding_of_the_counts(parasol, model, digital):
-    scene = states(parasol, 3 * RADIANCE, P, CHI, bands=("670P",))  # up to 1.4 times full scale
+    scene = states(parasol, 3 * RADIANCE, P, CHI, band="670P")  # up to 1.4 times full scale
     knobs = {"snr": 100} if model == "snr" else {"model": "instrument"}
     sources = {"radiometric_noise": knobs, "non_linearity": KNOBS["non_linearity"]}
     setting = Measurement(quantisation=digital, saturation=digital)
@@ -145,21 +145,21 @@ def test_noise_enters_after_the_response_and_before_the_rounding_of_the_counts(p
         z = field(SEED, "radiometric_noise", "670P", r, scene.sample)[:3].astype(float)
         b = 0.05 * draw("non_linearity", "ccd", r, 1)[0]
         bent = replace(exact, b=b, calibrated_at=0.3)
-        clean = second_code.measured(scene.stokes[0], bent) - bent.dark
+        clean = second_code.measured(scene.stokes, bent) - bent.dark
         if model == "snr":
-            sigma = (second_code.measured(scene.stokes[0], exact) - exact.dark).mean(axis=0) / 100
+            sigma = (second_code.measured(scene.stokes, exact) - exact.dark).mean(axis=0) / 100
         else:
             sigma = np.sqrt(ccd.read_noise**2 + ccd.shot * clean)
-        counts = second_code.measured(scene.stokes[0], bent, sigma * z, digital, digital)
+        counts = second_code.measured(scene.stokes, bent, sigma * z, digital, digital)
         assert (counts.max() == 2**bent.bits - 1) == digital
-        expected = second_code.differences(second_code.retrieved(counts, exact), scene.stokes[0])
+        expected = second_code.differences(second_code.retrieved(counts, exact), scene.stokes)
         np.testing.assert_allclose(gap[:AOLP], expected[:AOLP], atol=TOLERANCE)
         np.testing.assert_allclose(gap[AOLP], expected[AOLP], atol=600 * TOLERANCE)
 
 
 @pytest.mark.parametrize("direction", ["instrument", "knowledge"])
 def test_an_unpolarised_band_gives_the_intensity_of_the_second_code(parasol, direction):
-    scene = states(parasol, RADIANCE, P, CHI, bands=("443NP",))
+    scene = states(parasol, RADIANCE, P, CHI, band="443NP")
     sources = {k: KNOBS[k] for k in ("hf_equalisation", "non_linearity")}
     found = realise(parasol, scene, sources, range(2), direction, seed=SEED)
     exact = nominal_chain(parasol, "443NP", scene)
@@ -169,16 +169,16 @@ def test_an_unpolarised_band_gives_the_intensity_of_the_second_code(parasol, dir
         b = 0.05 * draw("non_linearity", "ccd", r, 1)[0]
         wrong = replace(exact, high_frequency=exact.high_frequency * (1 + h), b=b, calibrated_at=0.3)
         actual, believed = (wrong, exact) if direction == "instrument" else (exact, wrong)
-        counts = second_code.measured(scene.stokes[0], actual)
-        intensity = second_code.retrieved_intensity(counts, believed, scene.stokes[0])
-        np.testing.assert_allclose(gap[0], intensity / scene.stokes[0, 0] - 1, atol=TOLERANCE)
+        counts = second_code.measured(scene.stokes, actual)
+        intensity = second_code.retrieved_intensity(counts, believed, scene.stokes)
+        np.testing.assert_allclose(gap[0], intensity / scene.stokes[0] - 1, atol=TOLERANCE)
         assert gap.shape[0] == 1  # the intensity alone
 
 
 def test_the_gap_of_an_angle_is_wrapped_between_minus_and_plus_ninety_degrees(ideal):
     """Polarisers believed turned by up to a whole turn turn the angle as much, modulo 180°, at every angle there is."""
     turn = np.arange(-177.0, 180.0, 4.0)  # never 90, where rounding decides the sign
-    scene = states(ideal, 0.2, 0.5, np.radians(np.arange(-90.0, 90.0, 7.5)), bands=("P1",))
+    scene = states(ideal, 0.2, 0.5, np.radians(np.arange(-90.0, 90.0, 7.5)), band="P1")
     irm = nominal(ideal, "P1")
     believed = replace(irm, orientation=irm.orientation + np.radians(turn)[:, None])
     found, _ = gaps(irm, believed, scene, count=turn.size)

@@ -53,9 +53,9 @@ def task(instrument, precision="float64", error_in="instrument", **measurement):
     return Task.model_validate({**settings, "measurement": measurement})
 
 
-def image(settings, instrument, scene, active, realisation, band=0):
-    """Gaps of all pixels of a band in one realisation, (quantity, pixel) float64."""
-    return equation.gap_image(settings, instrument, scene, band, active, realisation)
+def image(settings, instrument, scene, active, realisation):
+    """Gaps of all pixels of a scene in one realisation, (quantity, pixel) float64."""
+    return equation.gap_image(settings, instrument, scene, active, realisation)
 
 
 def statistics(gap):
@@ -79,13 +79,14 @@ def compare(row, gap):
 @pytest.fixture(scope="module")
 def ocean(parasol):
     """The whole field of view, 66 308 pixels."""
-    return render(Analytic(kind="analytic"), parasol, ("490P", "443NP"))
+    (scene,) = render(Analytic(kind="analytic"), parasol, ("490P",))
+    return scene
 
 
 @pytest.fixture(scope="module")
 def strata(ocean):
     """Two fields, crossed, with a pixel or more outside their edges; strata of 66 308 down to some tens of pixels."""
-    p, theta = dolp(ocean.stokes[0]), np.degrees(ocean.theta)
+    p, theta = dolp(ocean.stokes), np.degrees(ocean.theta)
     classes = tuple(np.quantile(p, [0.001, 0.01, 0.3, 0.7, 0.999]))
     return Strata(dolp=classes, field=(0, 1.0, 20, theta.max() - 0.5), cross=("dolp", "field"))
 
@@ -96,8 +97,8 @@ def strata(ocean):
 @pytest.mark.parametrize("error_in", ["knowledge", "instrument"])
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_the_statistics_of_every_stratum_are_those_of_its_pixels(parasol, ocean, strata, precision, error_in):
-    part, settings, active = partition(strata, ocean, 0), task(parasol, precision, error_in), named(EVERYTHING)
-    found = equation.realise_band(settings, parasol, ocean, 0, part, active, range(3, 5))
+    part, settings, active = partition(strata, ocean), task(parasol, precision, error_in), named(EVERYTHING)
+    found = equation.realise_band(settings, parasol, ocean, part, active, range(3, 5))
     sizes = []
     for k, r in enumerate(range(3, 5)):
         gaps = image(settings, parasol, ocean, active, r)
@@ -114,10 +115,11 @@ def test_the_statistics_of_every_stratum_are_those_of_its_pixels(parasol, ocean,
 
 
 def test_an_unpolarised_band_reports_the_intensity_alone(parasol, ocean):
+    ocean = replace(ocean, band="443NP")
     active = [s for s in named(EVERYTHING) if not s[0].polarised]
-    found = equation.realise_band(task(parasol), parasol, ocean, 1, whole(ocean, 1), active, range(1))
+    found = equation.realise_band(task(parasol), parasol, ocean, whole(ocean), active, range(1))
     assert found.rows.shape[2] == found.totals.shape[1] == 1
-    gaps = image(task(parasol), parasol, ocean, active, 0, band=1)
+    gaps = image(task(parasol), parasol, ocean, active, 0)
     assert len(gaps) == 1
     compare(found.rows[0, 0, I], gaps[I])
 
@@ -125,16 +127,16 @@ def test_an_unpolarised_band_reports_the_intensity_alone(parasol, ocean):
 @pytest.mark.parametrize("threshold", [0.0, 0.1, 0.25])
 def test_the_angle_is_that_of_pixels_more_polarised_than_the_threshold(parasol, threshold):
     p = np.concatenate([np.zeros(3), np.linspace(0.01, 0.5, 300)])
-    scene = states(parasol, 0.2, p, 0.4, bands=("490P",))
-    part = partition(Strata(aolp_min_dolp=threshold), scene, 0)
-    found = equation.realise_band(task(parasol), parasol, scene, 0, part, named(EVERYTHING), range(1))
-    chosen = dolp(scene.stokes[0]) > threshold
+    scene = states(parasol, 0.2, p, 0.4, band="490P")
+    part = partition(Strata(aolp_min_dolp=threshold), scene)
+    found = equation.realise_band(task(parasol), parasol, scene, part, named(EVERYTHING), range(1))
+    chosen = dolp(scene.stokes) > threshold
     assert found.n[0, AOLP] == chosen.sum() < found.n[0, DOLP] == p.size
     compare(found.rows[0, 0, AOLP], image(task(parasol), parasol, scene, named(EVERYTHING), 0)[AOLP, chosen])
 
 
 def test_without_a_polarised_pixel_there_is_no_row_of_the_angle_and_no_failure(ideal):
-    scene = states(ideal, 0.2, np.zeros(70), 0.0, bands=("P1",))
+    scene = states(ideal, 0.2, np.zeros(70), 0.0, band="P1")
     found = realise(ideal, scene, EVERYTHING, range(2), strata=whole)
     assert not found.outcome.any()
     assert found.n[0].tolist() == [70, 70, 70, 70, 0]
@@ -150,11 +152,11 @@ def test_without_a_polarised_pixel_there_is_no_row_of_the_angle_and_no_failure(i
 @pytest.mark.parametrize("bias", [0, 10, 100, 1000])
 def test_a_bias_however_large_does_not_hurt_the_quantiles(ideal, bias, n):
     """ΔI/I of noise at an snr of 2e4 has σ = 1 / (√3 snr); a common gain moves all of it by `bias` times σ."""
-    scene = states(ideal, 0.2, np.full(n, 0.3), 0.4, bands=("P1",))
+    scene = states(ideal, 0.2, np.full(n, 0.3), 0.4, band="P1")
     size = bias / (np.sqrt(3) * 2e4)
     gain = source(lambda irm: replace(irm, relative_transmission=irm.relative_transmission * (1 + size)))
     active = [gain, *named({"radiometric_noise": {"snr": 2e4}})]
-    found = equation.realise_band(task(ideal), ideal, scene, 0, whole(scene), active, range(3))
+    found = equation.realise_band(task(ideal), ideal, scene, whole(scene), active, range(3))
     for r in range(3):
         for row, gap in zip(found.rows[r, 0], image(task(ideal), ideal, scene, active, r), strict=True):
             compare(row, gap)
@@ -164,9 +166,9 @@ def test_a_bias_however_large_does_not_hurt_the_quantiles(ideal, bias, n):
 
 @pytest.mark.parametrize("size", [0.0, 1e-6, 0.03, -0.5])
 def test_quantiles_of_a_constant_gap_are_that_gap(ideal, size):
-    scene = states(ideal, 0.2, np.full(3000, 0.3), 0.4, bands=("P1",))
+    scene = states(ideal, 0.2, np.full(3000, 0.3), 0.4, band="P1")
     gain = source(lambda irm: replace(irm, relative_transmission=irm.relative_transmission * (1 + size)))
-    found = equation.realise_band(task(ideal), ideal, scene, 0, whole(scene), [gain], range(1))
+    found = equation.realise_band(task(ideal), ideal, scene, whole(scene), [gain], range(1))
     np.testing.assert_allclose(found.rows[0, 0, I, QUANTILE], size, rtol=0, atol=1e-15)
     assert (found.rows[0, 0, :, Q05:] >= found.rows[0, 0, :, [LOW] * 5].T).all()
     assert (found.rows[0, 0, :, Q05:] <= found.rows[0, 0, :, [HIGH] * 5].T).all()
@@ -185,9 +187,9 @@ def test_pixels_unlike_the_pilots_have_their_quantiles(ideal, share):
     n = 6000
     odd = unlike_the_pilots(n, share)
     i = np.where(odd, 1.2 + 0.3 * np.random.default_rng(0).random(n), 0.5)
-    scene = states(ideal, i, 0.3, 0.2, bands=("P1",))
+    scene = states(ideal, i, 0.3, 0.2, band="P1")
     settings = task(ideal, saturation=True)
-    found = equation.realise_band(settings, ideal, scene, 0, whole(scene), [], range(2))
+    found = equation.realise_band(settings, ideal, scene, whole(scene), [], range(2))
     for row, gap in zip(found.rows[0, 0], image(settings, ideal, scene, [], 0), strict=True):
         compare(row, gap)
     if share == 0.3:
@@ -200,9 +202,9 @@ def test_pilots_of_another_kind_do_not_coarsen_the_quantiles(ideal):
     """The pilots saturate, hardly any other pixel does: bins for them would be hundreds of times too wide."""
     n = 6000
     odd = unlike_the_pilots(n, 1.0)
-    scene = states(ideal, np.where(odd, 0.5, 1.3), 0.3, 0.2, bands=("P1",))
+    scene = states(ideal, np.where(odd, 0.5, 1.3), 0.3, 0.2, band="P1")
     active, settings = named({"radiometric_noise": {"snr": 1e5}}), task(ideal, saturation=True)
-    found = equation.realise_band(settings, ideal, scene, 0, whole(scene), active, range(1))
+    found = equation.realise_band(settings, ideal, scene, whole(scene), active, range(1))
     gap = image(settings, ideal, scene, active, 0)[I]
     within = np.quantile(gap, 0.95) - np.quantile(gap, 0.05)
     assert within < gap.std() / 100
@@ -212,9 +214,9 @@ def test_pilots_of_another_kind_do_not_coarsen_the_quantiles(ideal):
 def test_quantiles_of_few_counts_are_those_of_their_steps(ideal):
     """Rounded to a few counts, the gaps take few values, each in many pixels."""
     i = np.tile(np.linspace(3, 9, 50) / ideal.absolute_gain("P1"), 40)
-    scene = states(ideal, i, 0.2, 0.0, bands=("P1",))
+    scene = states(ideal, i, 0.2, 0.0, band="P1")
     settings = task(ideal, quantisation=True)
-    found = equation.realise_band(settings, ideal, scene, 0, whole(scene), [], range(1))
+    found = equation.realise_band(settings, ideal, scene, whole(scene), [], range(1))
     for row, gap in zip(found.rows[0, 0, :DOLP], image(settings, ideal, scene, [], 0), strict=False):
         compare(row, gap)
 
@@ -223,8 +225,8 @@ def test_quantiles_of_few_counts_are_those_of_their_steps(ideal):
 
 
 def test_every_pixel_of_every_realisation_is_in_the_histogram_of_its_source(parasol, ocean, strata):
-    part = partition(strata, ocean, 0)
-    found = equation.realise_band(task(parasol), parasol, ocean, 0, part, named(EVERYTHING), range(4))
+    part = partition(strata, ocean)
+    found = equation.realise_band(task(parasol), parasol, ocean, part, named(EVERYTHING), range(4))
     assert found.totals.dtype == np.int64
     assert found.totals.shape == (len(part.names), 5, TOTAL_BINS)
     assert found.totals.min() >= 0
@@ -238,7 +240,7 @@ def test_the_95th_percentile_of_the_size_of_the_gaps_is_known_to_one_percent(par
     biased = source(lambda irm: replace(irm, relative_transmission=irm.relative_transmission * (1 + gain)))
     active = [biased, *named({"radiometric_noise": {"snr": 200}, "hf_equalisation": {"sigma": 0.001}})]
     part = whole(ocean)
-    found = equation.realise_band(task(parasol), parasol, ocean, 0, part, active, range(count))
+    found = equation.realise_band(task(parasol), parasol, ocean, part, active, range(count))
     gaps = np.stack([image(task(parasol), parasol, ocean, active, r) for r in range(count)], axis=1)
     for q in range(5):
         size = np.abs(gaps[q][:, part.aolp] if q == AOLP else gaps[q])
@@ -266,13 +268,13 @@ def joined(parts):
 @pytest.fixture(scope="module", params=["float64", "float32"])
 def work(request, parasol, ocean, strata):
     """A span in which pixels saturate and realisation 29 fails; and how to run it otherwise."""
-    part = partition(strata, ocean, 0)
+    part = partition(strata, ocean)
     brighter = replace(ocean, stokes=ocean.stokes * 3.4)
     settings = task(parasol, request.param, "knowledge", noise=True, quantisation=True, saturation=True)
     active = named({**EVERYTHING, "non_linearity": {"sigma": 0.2}})
 
     def run(span, threads=1):
-        return equation.realise_band(settings, parasol, brighter, 0, part, active, span, threads)
+        return equation.realise_band(settings, parasol, brighter, part, active, span, threads)
 
     found = run(SPAN)
     assert set(found.outcome) > {0}
@@ -305,12 +307,12 @@ def test_realisations_that_share_a_reading_of_the_pixels_change_no_bit(work, mon
 def test_a_realisation_whose_pilots_stand_badly_is_taken_again_alone(ideal, monkeypatch, block):
     """In two realisations out of three, pixels saturate and no pilot does; each is what it is when run alone."""
     odd = unlike_the_pilots(3000, 0.3)
-    scene = states(ideal, np.where(odd, 0.9, 0.5), 0.05, 0.2, bands=("P1",))
+    scene = states(ideal, np.where(odd, 0.9, 0.5), 0.05, 0.2, band="P1")
     gains = np.array([1.0, 1.3, 1.5] * 3)
 
     def run(span):
         brighter = source(lambda irm: replace(irm, relative_transmission=np.outer(gains[span.start : span.stop], np.ones(3))))
-        return equation.realise_band(task(ideal, saturation=True), ideal, scene, 0, whole(scene), [brighter], span)
+        return equation.realise_band(task(ideal, saturation=True), ideal, scene, whole(scene), [brighter], span)
 
     alone = joined([run(range(r, r + 1)) for r in range(9)])
     assert (alone.saturated[:, 0] > 0).tolist() == [False, True, True] * 3
@@ -327,15 +329,15 @@ def test_one_pixel_that_is_not_finite_fails_its_realisation_and_no_other(ideal):
     gain = ideal.absolute_gain("P1")
     i = np.full(500, 0.2)
     i[321] = 0.7 * ideal.detector("P1").full_scale / gain
-    scene = states(ideal, i, 0.0, 0.0, bands=("P1",))
+    scene = states(ideal, i, 0.0, 0.0, band="P1")
     bends = np.zeros(30)
     bends[[3, 7, 8]] = -0.4
 
     def run(span, error=bends):
         bent = source(lambda irm: replace(irm, non_linearity=error[span.start : span.stop]))
         active = [bent, *named({"radiometric_noise": {"snr": 300}})]
-        strata = partition(Strata(radiance=(0, 0.4, 2)), scene, 0)
-        return equation.realise_band(task(ideal, error_in="knowledge"), ideal, scene, 0, strata, active, span)
+        strata = partition(Strata(radiance=(0, 0.4, 2)), scene)
+        return equation.realise_band(task(ideal, error_in="knowledge"), ideal, scene, strata, active, span)
 
     found, sound = run(range(12)), [r for r in range(12) if bends[r] == 0]
     assert [OUTCOMES[k] for k in found.outcome[[3, 7, 8]]] == ["non-finite gap"] * 3
@@ -349,9 +351,9 @@ def test_one_pixel_that_is_not_finite_fails_its_realisation_and_no_other(ideal):
 
 def test_one_intensity_that_is_not_positive_fails_its_realisation(ideal):
     """At an snr of 1 ΔI/I has σ = 0.58: of 20 pixels all stay above −1 in two realisations out of five."""
-    scene = states(ideal, 0.2, np.full(20, 0.3), 0.3, bands=("P1",))
+    scene = states(ideal, 0.2, np.full(20, 0.3), 0.3, band="P1")
     active = named({"radiometric_noise": {"snr": 1}})
-    found = equation.realise_band(task(ideal), ideal, scene, 0, whole(scene), active, range(40))
+    found = equation.realise_band(task(ideal), ideal, scene, whole(scene), active, range(40))
     lowest = np.array([image(task(ideal), ideal, scene, active, r)[I].min() for r in range(40)])
     failed = lowest <= -1
     assert 5 < failed.sum() < 35
@@ -362,10 +364,10 @@ def test_one_intensity_that_is_not_positive_fails_its_realisation(ideal):
 
 
 def test_a_realisation_that_is_known_to_fail_before_it_starts_leaves_nothing(ideal):
-    scene = states(ideal, 0.2, np.full(20, 0.3), 0.3, bands=("P1",))
+    scene = states(ideal, 0.2, np.full(20, 0.3), 0.3, band="P1")
     lost = np.where(np.arange(5) % 2, -1.0, 1.0)
     dead = source(lambda irm: replace(irm, relative_transmission=irm.relative_transmission * lost[:, None]))
-    found = equation.realise_band(task(ideal, saturation=True), ideal, scene, 0, whole(scene), [dead], range(5))
+    found = equation.realise_band(task(ideal, saturation=True), ideal, scene, whole(scene), [dead], range(5))
     assert [OUTCOMES[k] for k in found.outcome] == ["ok", "unphysical transmission"] * 2 + ["ok"]
     assert np.isnan(found.rows[1::2]).all()
     assert np.isfinite(found.rows[::2]).all()

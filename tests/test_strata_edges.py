@@ -17,8 +17,8 @@ def test_an_angle_that_is_a_multiple_of_a_class_falls_where_its_equals_modulo_60
     """0, 60 and 120 degrees are one state of a triplet, 30, 90 and 150 another: rounding must not part them."""
     spec = {"kind": "grid", "i": {"start": 0.1, "stop": 0.1, "steps": 1}, "dolp": {"start": 0.3, "stop": 0.3, "steps": 1}}
     spec = TypeAdapter(scenes.SceneSpec).validate_python({**spec, "aolp": NODES})
-    scene = scenes.render(spec, instrument.load("ideal"), ("P1",))
-    part = partition(Strata(aolp=count), scene, 0)
+    (scene,) = scenes.render(spec, instrument.load("ideal"), ("P1",))
+    part = partition(Strata(aolp=count), scene)
     sizes = [np.isin(part.cell, np.flatnonzero((part.members == s).any(1))).sum() for s in range(1, len(part.names))]
     assert sizes == expected
 

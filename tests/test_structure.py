@@ -87,7 +87,7 @@ def test_orientation_and_efficiency_errors_make_no_polarisation_of_unpolarised_l
         wrong = [turned(flat, np.radians([5.0, -3.0, 8.0])), loosened(flat, np.array([0.9, 0.95, 0.8]))]
         for one in wrong:
             pair = (one, flat) if direction == "instrument" else (flat, one)
-            found, _ = gaps(*pair, states(instrument, 0.2, 0.0, 0.0, pixels=50, bands=(band,)))
+            found, _ = gaps(*pair, states(instrument, 0.2, 0.0, 0.0, pixels=50, band=band))
             assert np.abs(found[0, [I, DOLP]]).max() <= ROUNDING
 
 
@@ -119,7 +119,7 @@ def test_one_transmission_off_by_a_thousandth_makes_two_thirds_of_it_of_polarisa
 def test_the_polarisation_made_by_errors_of_transmission_follows_rayleighs_law(ideal):
     """q and u are independent of σ √(2/3): their modulus has mean 1.023 σ, rms 1.155 σ, 95 % below 2.00 σ."""
     sigma, n = 1e-4, 20_000
-    scene = states(ideal, 0.2, 0.0, 0.0, bands=("P1",))
+    scene = states(ideal, 0.2, 0.0, 0.0, band="P1")
     found = pixel_gaps(realise(ideal, scene, {"relative_transmission": {"sigma": sigma}}, range(n)))[:, :, 0] / sigma
     law = stats.rayleigh(scale=np.sqrt(2 / 3))
     np.testing.assert_allclose([law.mean(), np.sqrt(law.moment(2)), law.ppf(0.95)], [1.023, 1.155, 2.0], atol=2e-3)
@@ -171,7 +171,7 @@ def test_a_bent_response_polarises_unpolarised_light_only_if_the_samples_differ(
     for instrument, band, polarises in ((ideal, "P1", False), (parasol, "490P", True)):
         irm = replace(nominal(instrument, band), high_frequency=0.0, optics_polarisation=(0.0, 0.0))
         wrong = replace(irm, non_linearity=0.01, non_linearity_order=order)
-        found, _ = gaps(wrong, irm, states(instrument, 0.5, 0.0, 0.0, bands=(band,)))
+        found, _ = gaps(wrong, irm, states(instrument, 0.5, 0.0, 0.0, band=band))
         made = found[0, DOLP, 0]
         assert (made > 1e-5) if polarises else (made <= ROUNDING)
 
@@ -182,7 +182,7 @@ def test_a_bent_response_polarises_unpolarised_light_only_if_the_samples_differ(
 @pytest.mark.parametrize(("rho", "sigma_q", "sigma_i"), [(0.0, 8.2e-4, 5.8e-4), (0.9, 2.6e-4, 9.7e-4), (0.99, 8e-5, 1.0e-3)])
 def test_equalisation_noise_common_to_the_triplet_makes_no_polarisation(ideal, rho, sigma_q, sigma_i):
     """Rounded to two figures in the note; 60 000 pixels know a standard deviation to 1.2 % at four sigma."""
-    scene = states(ideal, 0.2, np.zeros(1), 0.0, pixels=60_000, bands=("P1",))
+    scene = states(ideal, 0.2, np.zeros(1), 0.0, pixels=60_000, band="P1")
     found = realise(ideal, scene, {"hf_equalisation": {"sigma": 1e-3, "correlation": rho}}, range(1), strata=whole)
     i, q, u = found.rows[0, 0, [I, Q, U], 1]
     np.testing.assert_allclose([q, u], np.sqrt(2 / 3 * (1 - rho)) * 1e-3, rtol=0.012)

@@ -66,12 +66,12 @@ def drawn_parameters(gaps: list[BandGaps | None], count: int) -> dict[str, io.Va
     return found
 
 
-def _labels(scene: Scene, strata: tuple[str, ...]) -> dict[str, io.Variable]:
+def _labels(bands: tuple[str, ...], strata: tuple[str, ...]) -> dict[str, io.Variable]:
     def text(axis: str, values: Iterable[str], meaning: str) -> io.Variable:
         return io.Variable((axis,), np.array(list(values), dtype=object), {"long_name": meaning})
 
     return {
-        "band": text("band", scene.bands, "spectral band"),
+        "band": text("band", bands, "spectral band"),
         "stratum": text("stratum", strata, "part of the image"),
         "quantity": text("quantity", QUANTITIES, "; ".join(f"{q}: {MEANING[q]} [{UNITS[q]}]" for q in QUANTITIES)),
         "polariser": text("polariser", POLARISERS, "nominal orientation of the polariser [deg]"),
@@ -91,37 +91,42 @@ def write_scene(settings: dict[str, Any], output: Path, key: str | None = None) 
     found = provenance.scene_key(spec.model_dump(mode="json"), strata.model_dump(mode="json"), instrument, bands)
     if key not in (None, found):
         raise Fault(f"key: {key} was planned, but the code and the settings here give {found}; plan the workflow again")
-    scene = render(spec, instrument, bands)
-    refuse_empty(strata, scene)
-    for b in range(len(bands)):
-        partition(strata, scene, b)
     about = {"key": found, "instrument": instrument.name, "scene": spec.model_dump_json(), "strata": strata.model_dump_json()}
-    files.write(output, scene, {**provenance.attributes(), **about})
+    files.write(output, _parted(strata, render(spec, instrument, bands)), {**provenance.attributes(), **about})
+
+
+def _parted(strata: Strata, scenes: Iterable[Scene]) -> Iterator[Scene]:
+    """The same scenes, refused if they cannot be parted."""
+    for scene in refuse_empty(strata, scenes):
+        partition(strata, scene)
+        yield scene
 
 
 class Job(NamedTuple):
-    """A task made ready: its key, its scene and the record of it, the sources that act in each band (None: it is left out)."""
+    """A task made ready: its key, its scene's file and what that says, the sources that act in each band (None: left out)."""
 
     task: Task
     key: str
     instrument: Polarimeter
-    scene: Scene
+    scene: Path
     about: dict[str, Any]
-    acting: list[Active | None]
+    acting: dict[str, Active | None]
 
 
 def ready(task: Task, scene_path: str | Path, key: str | None = None) -> Job:
     """Read what a task needs, and refuse another key than the one asked for."""
     instrument = instruments.load(task.instrument)
-    scene, about = files.read(scene_path)
-    found = provenance.task_key(task, about["key"], instrument, scene.bands)
+    bands, about = files.about(scene_path)
+    found = provenance.task_key(task, about["key"], instrument, bands)
     if key not in (None, found):
         raise Fault(
             f"key: {key} was planned, but the code, the instrument and the scene here give {found}; plan the workflow again"
         )
     active = active_of(task)
-    here = [acting(active, instrument, name) for name in scene.bands]
-    return Job(task, found, instrument, scene, about, [one if one or not active else None for one in here])
+    here = {band: acting(active, instrument, band) for band in bands}
+    return Job(
+        task, found, instrument, Path(scene_path), about, {b: one if one or not active else None for b, one in here.items()}
+    )
 
 
 def compute(task: Task, scene_path: str | Path, span: range, threads: int = 1, key: str | None = None) -> io.File:
@@ -152,8 +157,9 @@ def write_chunk(
     Fault : as `compute`; or another process computes the same chunk, or nothing can be written there
     """
     job = ready(task, scene_path, key)
-    bands = [b for b, here in enumerate(job.acting) if here is not None]
-    with work.opened(work.beside(output), job.key, span, bands) as book:
+    bands = [b for b, here in enumerate(job.acting.values()) if here is not None]
+    bits = f"{job.key} {job.about[io.DIGEST]}"  # what was kept on other bits of the scene is of no use
+    with work.opened(work.beside(output), bits, span, bands) as book:
         made = _computed(job, span, threads, book)
         io.write(output, made)
         book.remove()
@@ -164,14 +170,8 @@ def _computed(job: Job, span: range, threads: int, book: work.Work | None) -> io
     """Gaps of all bands, with what they took: seconds of this process, and realisations, each counted in every band."""
     began, cpu = perf_counter(), process_time()
     strata = Strata.model_validate_json(job.about["strata"])
-    partitions = [partition(strata, job.scene, b) for b in range(len(job.scene.bands))]
-    gaps: list[BandGaps | None] = []
-    for b, here in enumerate(job.acting):
-        if here is None:
-            gaps.append(None)
-            continue
-        stage = staged(job.task, job.instrument, job.scene, b, partitions[b], here, span)
-        gaps.append(ended(stage, _batches(stage, threads, book)))
+    bands = tuple(job.acting)
+    gaps = [_of_band(job, strata, number, span, threads, book) for number in range(len(bands))]
     resumed = book.resumed if book else 0
     took = {
         "seconds": perf_counter() - began,
@@ -179,13 +179,24 @@ def _computed(job: Job, span: range, threads: int, book: work.Work | None) -> io
         "resumed_realisations": resumed,
         "computed_realisations": len(span) * sum(gap is not None for gap in gaps) - resumed,
     }
-    return io.File(_variables(gaps, span, job.scene, partitions[0].names), {**_about(job.task, span, job.key, job.about), **took})
+    names = partition(strata, files.read(job.scene, bands[0], geometry=False)).names  # the same in all bands
+    return io.File(_variables(gaps, span, bands, names), {**_about(job.task, span, job.key, job.about), **took})
 
 
-def _batches(stage: Stage, threads: int, book: work.Work | None) -> Iterator[Batch]:
+def _of_band(job: Job, strata: Strata, number: int, span: range, threads: int, book: work.Work | None) -> BandGaps | None:
+    """Gaps of the band of this number, whose pixels are in memory as long as this lasts; None if it is left out."""
+    band, here = list(job.acting.items())[number]
+    if here is None:
+        return None
+    scene = files.read(job.scene, band, geometry=False)
+    stage = staged(job.task, job.instrument, scene, partition(strata, scene), here, span)
+    return ended(stage, _batches(stage, number, threads, book))
+
+
+def _batches(stage: Stage, number: int, threads: int, book: work.Work | None) -> Iterator[Batch]:
     """Batches of a band: those of the work file, then the others, each kept before the next; without one, all in one."""
     done, size = 0, len(stage.span)
-    for batch in book.kept(stage.band) if book else ():
+    for batch in book.kept(number) if book else ():
         done = batch.stop
         yield batch
     if done == size:
@@ -195,7 +206,7 @@ def _batches(stage: Stage, threads: int, book: work.Work | None) -> Iterator[Bat
         began = perf_counter()
         batch = compute(done, done + (book.size(threads, grain, size - done) if book else size))
         if book:
-            book.keep(stage.band, batch, perf_counter() - began)
+            book.keep(number, batch, perf_counter() - began)
         done = batch.stop
         yield batch
 
@@ -212,13 +223,16 @@ def _about(task: Task, span: range, key: str, scene: dict[str, Any]) -> dict[str
         **provenance.attributes(),
         "key": key,
         "scene_key": scene["key"],
+        "scene_sha256": scene[io.DIGEST],
         "task": task.model_dump_json(),
         "realisation_first": span.start,
         "realisation_count": len(span),
     }
 
 
-def _variables(gaps: list[BandGaps | None], span: range, scene: Scene, strata: tuple[str, ...]) -> dict[str, io.Variable]:
+def _variables(
+    gaps: list[BandGaps | None], span: range, bands: tuple[str, ...], strata: tuple[str, ...]
+) -> dict[str, io.Variable]:
     """The variables of a chunk; what a band does not report has n = 0 and NaN."""
     shape = (len(span), len(gaps), len(strata), len(QUANTITIES))
     rows, n = np.full((*shape, len(STATISTICS)), np.nan), np.zeros(shape, np.int64)
@@ -229,7 +243,7 @@ def _variables(gaps: list[BandGaps | None], span: range, scene: Scene, strata: t
             q = gap.rows.shape[2]
             rows[:, b, :, :q], n[:, b, :, :q], totals[b, :, :q] = gap.rows, gap.n, gap.totals
             outcome[:, b], saturated[:, b] = gap.outcome, gap.saturated
-    found = _labels(scene, strata)
+    found = _labels(bands, strata)
     found["realisation"] = io.Variable(("realisation",), np.array(span, np.int64), {"standard_name": "realization"})
     found["n"] = io.Variable(ROW, n, {"units": "1", "long_name": "pixels"})
     for k, name in enumerate(STATISTICS):

@@ -49,7 +49,13 @@ def gather(folder: Path, realisations: int, span: int) -> io.File:
 
 
 def joined(chunks: Sequence[io.File]) -> io.File:
-    """Rows of the chunks of one source, in their order, which may leave spans out."""
+    """Rows of the chunks of one source, in their order, which may leave spans out.
+
+    Raises
+    ------
+    Fault : they were not all computed on the same bits of the scene
+    """
+    _refuse_two_scenes(chunks)
     first = chunks[0]
     variables = {}
     for name, v in first.variables.items():
@@ -62,10 +68,32 @@ def joined(chunks: Sequence[io.File]) -> io.File:
             )
         else:
             variables[name] = v
-    kept = {k: first.attributes[k] for k in ("key", "scene_key", "task")}
+    kept = {k: first.attributes[k] for k in ("key", "scene_key", "scene_sha256", "task")}
     numbers = variables["realisation"].values
     about = {"realisation_first": int(numbers[0]), "realisation_count": len(numbers)}
     return io.File(variables, {**provenance.attributes(), **kept, **about})
+
+
+def _refuse_two_scenes(chunks: Sequence[io.File]) -> None:
+    """Refuse chunks of two renderings of one scene, whose last bits can differ between processors: they are not one sample.
+
+    The youngest chunk tells which scene stands.
+    """
+    youngest = max(chunks, key=lambda chunk: chunk.attributes["date_created"])
+    stands = youngest.attributes["scene_sha256"]
+    others = [_span(chunk) for chunk in chunks if chunk.attributes["scene_sha256"] != stands]
+    if others:
+        more = f" (and {len(others) - 1} more)" if others[1:] else ""
+        raise Fault(
+            f"key {youngest.attributes['key']}: the chunk {others[0]}{more} was computed on other bits of the scene than "
+            f"{_span(youngest)}, since the scene was rendered again elsewhere; take it away, and the next run makes it again"
+        )
+
+
+def _span(chunk: io.File) -> str:
+    """Name of the span of a chunk."""
+    first = int(chunk.attributes["realisation_first"])
+    return span_name(range(first, first + int(chunk.attributes["realisation_count"])))
 
 
 def standing(folder: Path, realisations: int, span: int) -> list[io.File]:

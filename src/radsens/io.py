@@ -2,12 +2,12 @@
 
 import os
 import platform
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from netCDF4 import Dataset
@@ -15,7 +15,8 @@ from netCDF4 import Dataset
 from radsens.schema import Fault
 
 CONVENTIONS = "CF-1.11"
-DIGEST = "results_sha256"
+DIGEST = "results_sha256"  # of a file
+VALUES = "sha256"  # of one variable
 
 
 @dataclass(frozen=True)
@@ -40,52 +41,93 @@ class File:
 
 def results_sha256(variables: Mapping[str, Variable]) -> str:
     """Digest of the data: names, axes, types and values; not of the attributes, where hosts, dates and seconds are."""
-    h = sha256()
-    for name in sorted(variables):
-        v = variables[name]
-        text = v.values.dtype.kind in "OUS"
-        h.update(f"{name} {v.dimensions} {v.values.shape} {'str' if text else v.values.dtype.str}\n".encode())
-        h.update("\n".join(map(str, v.values.ravel())).encode() if text else np.ascontiguousarray(v.values).tobytes())
-    return h.hexdigest()
+    return _whole({name: _head(v.dimensions, _kind(v.values.dtype), v.values) for name, v in variables.items()})
 
 
-def _fill(dataset: Dataset, file: File) -> None:
-    for name, v in file.variables.items():
-        for axis, size in zip(v.dimensions, v.values.shape, strict=True):
-            if axis not in dataset.dimensions:
-                dataset.createDimension(axis, size)
-        kind: Any = str if v.values.dtype.kind in "OU" else v.values.dtype
-        sparse: dict[str, Any] = {"zlib": True, "complevel": 1, "shuffle": True} if v.attributes.get("sparse") else {}
-        variable = dataset.createVariable(name, kind, v.dimensions, fill_value=False, **sparse)
-        variable.setncatts({k: a for k, a in v.attributes.items() if k != "sparse"})
-        variable[...] = v.values.astype(object) if kind is str else v.values
+class Head(NamedTuple):
+    """What is told of a variable by the digest of its file: axes, sizes, type and digest of the values."""
+
+    dimensions: tuple[str, ...]
+    shape: tuple[int, ...]
+    kind: str
+    digest: str
+
+
+def _kind(dtype: Any) -> str:
+    """Name of a type in the digest of a file."""
+    return "str" if dtype is str or dtype.kind in "OUS" else dtype.str
+
+
+def _head(dimensions: tuple[str, ...], kind: str, values: np.ndarray) -> Head:
+    text = "\n".join(map(str, values.ravel())).encode() if kind == "str" else np.ascontiguousarray(values).ravel().data
+    return Head(dimensions, values.shape, kind, sha256(text).hexdigest())
+
+
+def _whole(heads: Mapping[str, Head]) -> str:
+    """Digest of a file: of the names of its variables and their heads, so that it can be told without all data at hand."""
+    return sha256("".join(f"{name} {tuple(heads[name])}\n" for name in sorted(heads)).encode()).hexdigest()
 
 
 def write(path: str | Path, file: File) -> None:
-    """Write a file whole or not at all: under another name first, then renamed.
+    """Write a file whole or not at all; the arguments are as of `stream`."""
+    stream(path, file.variables.items(), file.attributes)
 
-    A variable whose attributes hold ``sparse`` is compressed; the others are not, since packing costs more than it saves.
+
+def stream(path: str | Path, variables: Iterable[tuple[str, Variable]], attributes: Mapping[str, Any]) -> None:
+    """Write variables one after the other, each made when it is asked for: under another name first, then renamed.
+
+    The file is written whole or not at all. A variable whose attributes hold ``sparse`` is compressed; the others are not,
+    since packing costs more than it saves.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.part")
-    attributes = {"Conventions": CONVENTIONS, **file.attributes, DIGEST: results_sha256(file.variables)}
+    heads: dict[str, Head] = {}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with Dataset(part, "w", format="NETCDF4") as dataset:
-            dataset.setncatts(attributes)
-            _fill(dataset, file)
-        os.replace(part, path)
-    except (OSError, RuntimeError) as error:
-        raise Fault(
-            f"{path}: cannot be written ({_words(error)}); nothing was kept; look at the space, the quota and the rights there"
-        ) from error
+        with _writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            dataset = Dataset(part, "w", format="NETCDF4")
+        try:
+            for name, variable in variables:  # what fails while they are made is no failure of writing
+                with _writing(path):
+                    heads[name] = _put(dataset, name, variable)
+            with _writing(path):
+                dataset.setncatts({"Conventions": CONVENTIONS, **attributes, DIGEST: _whole(heads)})
+        finally:
+            with _writing(path):
+                dataset.close()
+        with _writing(path):
+            os.replace(part, path)
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
 
 
-def read(path: str | Path) -> File:
-    """Content of a file of results.
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise Fault(
+            f"{path}: cannot be written ({_words(error)}); nothing was kept; look at the space, the quota and the rights there"
+        ) from error
+
+
+def _put(dataset: Dataset, name: str, v: Variable) -> Head:
+    """Write one variable with the digest of its values, which is part of its head."""
+    for axis, size in zip(v.dimensions, v.values.shape, strict=True):
+        if axis not in dataset.dimensions:
+            dataset.createDimension(axis, size)
+    head = _head(v.dimensions, _kind(v.values.dtype), v.values)
+    kind: Any = str if head.kind == "str" else v.values.dtype
+    sparse: dict[str, Any] = {"zlib": True, "complevel": 1, "shuffle": True} if v.attributes.get("sparse") else {}
+    variable = dataset.createVariable(name, kind, v.dimensions, fill_value=False, **sparse)
+    variable.setncatts({**{k: a for k, a in v.attributes.items() if k != "sparse"}, VALUES: head.digest})
+    variable[...] = v.values.astype(object) if kind is str else v.values
+    return head
+
+
+def read(path: str | Path, wanted: Callable[[str], bool] = lambda name: True) -> File:
+    """Content of a file of results: the variables whose names are wanted, which alone are read and checked.
 
     Raises
     ------
@@ -98,17 +140,20 @@ def read(path: str | Path) -> File:
         with Dataset(path) as dataset:
             dataset.set_auto_mask(False)
             attributes = {k: dataset.getncattr(k) for k in dataset.ncattrs()}
-            variables = {
-                n: Variable(v.dimensions, np.asarray(v[...]), {k: v.getncattr(k) for k in v.ncattrs()})
+            about = {n: {k: v.getncattr(k) for k in v.ncattrs()} for n, v in dataset.variables.items()}
+            heads = {
+                n: Head(v.dimensions, v.shape, _kind(v.dtype), str(about[n].pop(VALUES, "")))
                 for n, v in dataset.variables.items()
             }
+            values = {n: np.asarray(v[...]) for n, v in dataset.variables.items() if wanted(n)}
     except (OSError, RuntimeError, ValueError, AttributeError, UnicodeDecodeError) as error:
         raise Fault(f"{path}: not a readable netCDF file ({_words(error)})") from error
     if DIGEST not in attributes:
         raise Fault(f"{path}: not a file that radsens wrote (it has no {DIGEST})")
-    if attributes[DIGEST] != results_sha256(variables):
+    found = {n: _head(heads[n].dimensions, heads[n].kind, v) for n, v in values.items()}
+    if attributes[DIGEST] != _whole(heads | found):
         raise Fault(f"{path}: damaged: its data do not have the digest that was written with them")
-    return File(variables, attributes)
+    return File({n: Variable(heads[n].dimensions, v, about[n]) for n, v in values.items()}, attributes)
 
 
 def set_aside(path: Path, why: str) -> Fault:

@@ -251,7 +251,6 @@ class Stage(NamedTuple):
     task: Task
     instrument: Polarimeter
     scene: Scene
-    band: int
     partition: Partition
     span: range
     setting: Setting
@@ -262,19 +261,18 @@ class Stage(NamedTuple):
         return len(self.partition.names), len(quantities_of(self.setting.nominal))
 
 
-def prepared(task: Task, instrument: Polarimeter, scene: Scene, band: int, active: Active, span: range) -> Setting:
+def prepared(task: Task, instrument: Polarimeter, band: str, active: Active, span: range) -> Setting:
     """Models, parameters and addresses of one band over a span."""
-    name = scene.bands[band]
-    actual, believed = models(task, instrument, name, active, span)
-    nominal = polarimeter.nominal(instrument, name)
+    actual, believed = models(task, instrument, band, active, span)
+    nominal = polarimeter.nominal(instrument, band)
     parameters, outcome = polarimeter.parameters(actual, believed, len(span))
-    switch, keys = polarimeter.switches(actual, believed), field_keys(task, name)
+    switch, keys = polarimeter.switches(actual, believed), field_keys(task, band)
     return Setting(nominal, actual, believed, parameters.astype(task.precision), outcome, switch, keys)
 
 
-def pixels_of(nominal: IRM, instrument: Polarimeter, scene: Scene, band: int) -> np.ndarray:
+def pixels_of(nominal: IRM, instrument: Polarimeter, scene: Scene) -> np.ndarray:
     """The pixel table of one band."""
-    return polarimeter.pixel_table(nominal, scene, band, f"{instrument.name}.{scene.bands[band]}")
+    return polarimeter.pixel_table(nominal, scene, f"{instrument.name}.{scene.band}")
 
 
 def laid(table: np.ndarray, partition: Partition, scene: Scene, precision: str) -> tuple[Image, Image]:
@@ -285,11 +283,9 @@ def laid(table: np.ndarray, partition: Partition, scene: Scene, precision: str) 
     return lay(order, *given, cut=True), lay(pilots(partition), *given, cut=False)
 
 
-def staged(
-    task: Task, instrument: Polarimeter, scene: Scene, band: int, partition: Partition, active: Active, span: range
-) -> Stage:
+def staged(task: Task, instrument: Polarimeter, scene: Scene, partition: Partition, active: Active, span: range) -> Stage:
     """One band of a task over a span; the arguments are those of `realise_band`."""
-    return Stage(task, instrument, scene, band, partition, span, prepared(task, instrument, scene, band, active, span))
+    return Stage(task, instrument, scene, partition, span, prepared(task, instrument, scene.band, active, span))
 
 
 def worker(stage: Stage, threads: int = 1) -> tuple[Callable[[int, int], Batch], int]:
@@ -299,7 +295,7 @@ def worker(stage: Stage, threads: int = 1) -> tuple[Callable[[int, int], Batch],
     multiple, so that each reading of the pixels serves as many as it can.
     """
     task, setting, span, shape = stage.task, stage.setting, stage.span, stage.shape
-    table = pixels_of(setting.nominal, stage.instrument, stage.scene, stage.band)
+    table = pixels_of(setting.nominal, stage.instrument, stage.scene)
     image, pilot_image = laid(table, stage.partition, stage.scene, task.precision)
     cells, samples = count(stage.partition), setting.nominal.relative_transmission.size
     most = 1 if image.pixels.nbytes <= NEAR_BYTES else BLOCK
@@ -350,7 +346,6 @@ def realise_band(
     task: Task,
     instrument: Polarimeter,
     scene: Scene,
-    band: int,
     partition: Partition,
     active: Active,
     span: range,
@@ -363,22 +358,21 @@ def realise_band(
     task : Task
     instrument : Polarimeter
     scene : Scene
-    band : index of the band in the scene
-    partition : Partition of that band
+    partition : Partition of the scene
     active : the sources that act, with their amplitudes
     span : range of consecutive realisations
     threads : number of threads; changes nothing but the time
     """
-    stage = staged(task, instrument, scene, band, partition, active, span)
+    stage = staged(task, instrument, scene, partition, active, span)
     compute, _ = worker(stage, threads)
     return ended(stage, [compute(0, len(span))])
 
 
-def gap_image(task: Task, instrument: Polarimeter, scene: Scene, band: int, active: Active, realisation: int) -> np.ndarray:
+def gap_image(task: Task, instrument: Polarimeter, scene: Scene, active: Active, realisation: int) -> np.ndarray:
     """Gaps of all pixels of one band in one realisation: (quantity, pixel), with the draws and kernels of `realise_band`."""
-    setting = prepared(task, instrument, scene, band, active, range(realisation, realisation + 1))
+    setting = prepared(task, instrument, scene.band, active, range(realisation, realisation + 1))
     pixels, samples = scene.theta.size, setting.nominal.relative_transmission.size
-    table = pixels_of(setting.nominal, instrument, scene, band)
+    table = pixels_of(setting.nominal, instrument, scene)
     everywhere = np.arange(pixels), np.zeros(pixels, np.int64), table, np.ones((2, pixels))
     image = lay(*everywhere, scene, task.precision, cut=False)
     out = np.zeros((len(quantities_of(setting.nominal)), image.detector.size), task.precision)

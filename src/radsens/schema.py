@@ -117,31 +117,37 @@ def validated(model: Any, tree: Any, *where: str) -> Any:
 
 @dataclass(frozen=True)
 class Scene:
-    """Reference L1 image: one Stokes vector per band and pixel, in the focal-plane frame.
+    """Reference L1 image as one band sees it, in the focal-plane frame.
+
+    The bands of one detector have the same pixels, those of another have others.
 
     Attributes
     ----------
-    bands : names of the spectral bands, the first axis of `stokes`
-    stokes : (band, 3, pixel) I, Q, U in normalised radiance πL/E₀ [1]
+    band : name of the spectral band
+    stokes : (3, pixel) I, Q, U in normalised radiance πL/E₀ [1]
     x, y : (pixel,) focal-plane coordinates in units of the focal length, y along the rows and x along
         the columns; the azimuth is φ = atan2(y, x) [1]
     theta : (pixel,) field angle [rad]
-    detector : (pixel,) address of the detector element, shared by the views of a scene
-    sample : (pixel,) address of the sample, one per view
+    detector : (pixel,) address of the detector element, row * columns + column, shared by the views of a scene
+    sample : (pixel,) address of the sample, one per view, below 2³²
+    view : (pixel,) number of the view
     scene_class : (pixel,) index into `class_names`
-    class_names : names of the scene classes
-    shape : (rows, columns) of the image when `detector` = row * columns + column, for drawing
+    class_names : names of the scene classes, the same for all bands
+    plane : name of the band's detector
+    shape : (rows, columns) of that detector
     geometry : further fields of each pixel, (pixel,) [deg], for drawing and analysis
     """
 
-    bands: tuple[str, ...]
+    band: str
     stokes: np.ndarray
     x: np.ndarray
     y: np.ndarray
     theta: np.ndarray
     detector: np.ndarray
     sample: np.ndarray
+    view: np.ndarray
     scene_class: np.ndarray
     class_names: tuple[str, ...]
+    plane: str
     shape: tuple[int, int]
     geometry: dict[str, np.ndarray]

@@ -4,6 +4,8 @@ Every stratum is a union of cells, a cell being one combination of the classes o
 so the statistics of a stratum are exact however the classes overlap.
 """
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Self
@@ -94,27 +96,26 @@ def _between(values: np.ndarray, edges: tuple[float, ...], unit: str) -> tuple[n
     return index, [f"{a:g}-{b:g}{unit}" for a, b in pairwise(edges)]
 
 
-def classes(strata: Strata, scene: Scene, band: int, field: str) -> tuple[np.ndarray, list[str]]:
+def classes(strata: Strata, scene: Scene, field: str) -> tuple[np.ndarray, list[str]]:
     """Class of each pixel in one field, and the names of the strata."""
-    stokes = scene.stokes[band]
     match field:
         case "field":
             index, names = _between(np.degrees(scene.theta), strata.field or (), "deg")
         case "dolp":
-            index, names = _between(dolp(stokes), strata.dolp or (), "")
+            index, names = _between(dolp(scene.stokes), strata.dolp or (), "")
         case "radiance":
-            index, names = _between(stokes[0], strata.radiance or (), "")
+            index, names = _between(scene.stokes[0], strata.radiance or (), "")
         case "aolp":
             edges = tuple(np.linspace(0, 60, (strata.aolp or 1) + 1))
-            index, names = _between(np.rint(aolp(stokes) * 1e9) / 1e9 % 60, edges, "deg")
+            index, names = _between(np.rint(aolp(scene.stokes) * 1e9) / 1e9 % 60, edges, "deg")
         case _:
             index, names = scene.scene_class.astype(int), list(scene.class_names)
     return index, [f"{field}:{n}" for n in names]
 
 
-def partition(strata: Strata, scene: Scene, band: int) -> Partition:
-    """Cells and strata of one band of a scene."""
-    found = [classes(strata, scene, band, f) for f in strata.fields]
+def partition(strata: Strata, scene: Scene) -> Partition:
+    """Cells and strata of a scene in its band."""
+    found = [classes(strata, scene, f) for f in strata.fields]
     shape = [len(names) + 1 for _, names in found]  # the first class of each field is outside its edges
     codes = np.ravel_multi_index([index + 1 for index, _ in found], shape) if found else np.zeros(scene.theta.size, int)
     used, cell = np.unique(codes, return_inverse=True)
@@ -130,19 +131,24 @@ def partition(strata: Strata, scene: Scene, band: int) -> Partition:
         names += [f"{a}|{b}" for a in found[i][1] for b in found[j][1]]
     members = np.stack(member, axis=1)
     if used.size > MOST_CELLS:
-        raise Fault(
-            f"strata: {used.size} cells in band {scene.bands[band]}, at most {MOST_CELLS} are allowed; give fewer classes"
-        )
-    return Partition(tuple(names), cell.astype(np.int64), members, dolp(stokes=scene.stokes[band]) > strata.aolp_min_dolp)
+        raise Fault(f"strata: {used.size} cells in band {scene.band}, at most {MOST_CELLS} are allowed; give fewer classes")
+    return Partition(tuple(names), cell.astype(np.int64), members, dolp(scene.stokes) > strata.aolp_min_dolp)
 
 
-def refuse_empty(strata: Strata, scene: Scene) -> None:
-    """Refuse a class that holds no pixel in any band: a mistake in its edges. Crossed strata may be empty."""
-    for field in strata.fields:
-        found = [classes(strata, scene, band, field) for band in range(len(scene.bands))]
-        names = found[0][1]
-        counts = np.sum([np.bincount(index[index >= 0], minlength=len(names)) for index, _ in found], axis=0)
-        if empty := [n for n, c in zip(names, counts, strict=True) if c == 0]:
+def refuse_empty(strata: Strata, scenes: Iterable[Scene]) -> Iterator[Scene]:
+    """The same scenes; after the last, a class that holds no pixel in any band is refused: a mistake in its edges.
+
+    Crossed strata may be empty.
+    """
+    counts: dict[str, Counter[str]] = {field: Counter() for field in strata.fields}
+    for scene in scenes:
+        for field, of_class in counts.items():
+            index, names = classes(strata, scene, field)
+            found = np.bincount(index[index >= 0], minlength=len(names)).tolist()
+            of_class.update(dict(zip(names, found, strict=True)))
+        yield scene
+    for field, of_class in counts.items():
+        if empty := [name for name, count in of_class.items() if count == 0]:
             raise Fault(
                 f"strata.{field}: no pixel of the scene is in {', '.join(empty)} in any band; change the edges or the scene"
             )

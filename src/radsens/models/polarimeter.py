@@ -72,13 +72,13 @@ def inverse(m: np.ndarray) -> np.ndarray:
         return np.stack([np.stack([x * scale for x in row], axis=-1) for row in cofactors], axis=-2)
 
 
-def pixel_table(irm: IRM, scene: Scene, band: int, place: str) -> np.ndarray:
+def pixel_table(irm: IRM, scene: Scene, place: str) -> np.ndarray:
     """What the kernels need of each pixel, from the nominal model: (TABLE_ROWS, pixel) float64.
 
     B = O S, K_a = P(θ) g_a and its inverse, J = O⁻¹ / I (six entries of the symmetric matrix; 1 / B₀ for an unpolarised
     band), reference q, u, DoLP, and the mean nominal signal of the samples [count]. `place` addresses the known g field.
     """
-    intensity, q, u = scene.stokes[band]
+    intensity, q, u = scene.stokes
     o = optics(irm, scene)
     t = np.zeros((TABLE_ROWS, intensity.size))
     t[B : B + 3] = [row[0] * intensity + row[1] * q + row[2] * u for row in o]

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -57,7 +58,7 @@ class Layout:
     ----------
     rows, columns : detector rows and columns that occur, if the pixels fill their rectangle; else those of each pixel
     index : (pixel,) place of each pixel in the flattened image; None if the pixels are no image and stay a list
-    alike : whether the whole scene is one Stokes vector, so that only the place in the field tells pixels apart
+    alike : whether the scene is one Stokes vector, so that only the place in the field tells pixels apart
     aspect : height over width of a detector element
     """
 
@@ -236,18 +237,21 @@ def write(path: Path, content: bytes) -> None:
             part.unlink(missing_ok=True)
 
 
-def reference(campaign: Any) -> tuple[Scene, Layout]:
-    """Scene of a campaign, from its file if that is there, and its layout."""
+def reference(campaign: Any, bands: Sequence[str]) -> Iterator[tuple[Scene, Layout]]:
+    """Scenes of some bands of a campaign, from its file if that is there, and their layouts, one after the other."""
     if Path(campaign.scene).is_file():
-        scene, _ = files.read(campaign.scene)
-    else:
-        scene = render(campaign.config.scene, campaign.instrument, campaign.config.bands)
-    plane = campaign.instrument.detector(campaign.config.bands[0]).focal_plane
-    return scene, Layout.of(scene, plane.pitch_row / plane.pitch_column)
+        scenes: Iterator[Scene] = (files.read(campaign.scene, band) for band in bands)
+    else:  # of all bands, since a scene may keep the pixels alone that all of them see
+        scenes = render(campaign.config.scene, campaign.instrument, campaign.config.bands)
+    for scene in (one for one in scenes if one.band in bands):
+        plane = campaign.instrument.detector(scene.band).focal_plane
+        yield scene, Layout.of(scene, plane.pitch_row / plane.pitch_column)
 
 
 def draw_scene(campaign: Any, output: Path, band: str | None) -> None:
     """Draw the reference image of a campaign to PNG: I, DoLP and AoLP of each band (or of `band`), then its geometry.
+
+    The geometry is that of the first band's detector.
 
     Raises
     ------
@@ -257,16 +261,17 @@ def draw_scene(campaign: Any, output: Path, band: str | None) -> None:
         raise Fault(f"--band: {band!r} is not in the campaign; it has {', '.join(campaign.config.bands)}")
     if output.suffix.lower() != ".png":
         raise Fault(f"--output: {output}: a scene is drawn to PNG; give a name that ends in .png")
-    scene, layout = reference(campaign)
-    bands = [b for b, name in enumerate(scene.bands) if band in (None, name)]
+    bands = [name for name in campaign.config.bands if band in (None, name)]
+    scenes = reference(campaign, bands)
+    first, layout = next(scenes)
     title = f"reference image of campaign {campaign.config.campaign}, instrument {campaign.instrument.name}"
-    angles = {"field angle": np.degrees(scene.theta)}
-    angles |= {name: scene.geometry[key] for key, name in GEOMETRY.items() if key in scene.geometry}
+    angles = {"field angle": np.degrees(first.theta)}
+    angles |= {name: first.geometry[key] for key, name in GEOMETRY.items() if key in first.geometry}
     rows = len(bands) + len(angles) // 3 + 1
     with figure(layout, rows, f"{title}\n{knobs(campaign.config.scene.model_dump())}") as (drawing, axes):
-        for row, b in zip(axes, bands, strict=False):
-            _stokes_row(drawing, row, layout, scene.stokes[b], scene.bands[b])
-        _geometry(drawing, axes[len(bands) :].ravel(), layout, angles, scene)
+        for row, (scene, where) in zip(axes, chain([(first, layout)], scenes), strict=False):
+            _stokes_row(drawing, row, where, scene.stokes, scene.band)
+        _geometry(drawing, axes[len(bands) :].ravel(), layout, angles, first)
         content = png(drawing, title)
     write(output, content)
 

@@ -43,13 +43,17 @@ class BandImage:
 
     Attributes
     ----------
-    band : name
+    band, plane : name of the band, and of its detector
+    layout, theta : place of the pixels in an image, and (pixel,) field angle [rad]
     values : by version: (quantity, pixel), in the units of the quantities; I alone without polarisers
     gaps : statistics and outcome of the same realisation, and its draws
     threshold : reference DoLP at or below which a pixel has no gap of AoLP [1]
     """
 
     band: str
+    plane: str
+    layout: Layout
+    theta: np.ndarray
     threshold: float
     values: dict[str, np.ndarray]
     gaps: BandGaps
@@ -84,10 +88,9 @@ def write_image(campaign: Any, source: str, realisation: int, output: Path | Non
     bands = bands_of(campaign, source, active)
     if band not in (None, *bands):
         raise Fault(f"--band: must be one where {source} acts: {', '.join(bands)}; got {band!r}")
-    scene, layout = figures.reference(campaign)
-    images = [band_image(campaign, task, scene, b, active, realisation) for b in bands]
-    drawing = draw(campaign, source, realisation, layout, images[bands.index(band or bands[0])])
-    io.write(path.with_suffix(".nc"), netcdf(campaign, source, realisation, scene, layout, images))
+    images = [band_image(campaign, task, *seen, active, realisation) for seen in figures.reference(campaign, bands)]
+    drawing = draw(campaign, source, realisation, images[bands.index(band or bands[0])])
+    io.write(path.with_suffix(".nc"), netcdf(campaign, source, realisation, images))
     figures.write(path.with_suffix(".png"), drawing)
     return [path.with_suffix(".nc"), path.with_suffix(".png")]
 
@@ -100,45 +103,83 @@ def bands_of(campaign: Any, source: str, active: Sequence[Any]) -> list[str]:
     return found
 
 
-def band_image(campaign: Any, task: Any, scene: Scene, band: str, active: Sequence[Any], realisation: int) -> BandImage:
-    """One realisation of one band.
+def band_image(campaign: Any, task: Any, scene: Scene, layout: Layout, active: Sequence[Any], realisation: int) -> BandImage:
+    """One realisation of the band of a scene.
 
     Raises
     ------
     Fault : the realisation failed, for the reason that its row in the campaign has
     """
-    b, here = scene.bands.index(band), acting(active, campaign.instrument, band)
+    here = acting(active, campaign.instrument, scene.band)
     threshold = campaign.config.strata.aolp_min_dolp
     whole = Strata(aolp_min_dolp=threshold)
-    part, span = partition(whole, scene, b), range(realisation, realisation + 1)
-    gaps = realise_band(task, campaign.instrument, scene, b, part, here, span)
+    part, span = partition(whole, scene), range(realisation, realisation + 1)
+    gaps = realise_band(task, campaign.instrument, scene, part, here, span)
     if gaps.outcome[0]:
-        raise Fault(f"realisation: {realisation} failed in band {band} ({OUTCOMES[gaps.outcome[0]]}), so that it has no image")
-    gap = gap_image(task, campaign.instrument, scene, b, here, realisation)
-    stokes = scene.stokes[b]
+        reason = OUTCOMES[gaps.outcome[0]]
+        raise Fault(f"realisation: {realisation} failed in band {scene.band} ({reason}), so that it has no image")
+    gap = gap_image(task, campaign.instrument, scene, here, realisation)
+    stokes = scene.stokes
     reference = np.stack([*stokes, dolp(stokes), figures.angle(stokes)])[: len(gap)]
     error = reference + gap
     error[:3] = reference[:3] + stokes[0] * gap[:3]
     error[AOLP:] = 90 - (90 - error[AOLP:]) % 180
     gap[AOLP:, ~part.aolp] = np.nan
-    return BandImage(band, threshold, dict(zip(VERSIONS, (reference, error, gap), strict=True)), gaps)
+    values = dict(zip(VERSIONS, (reference, error, gap), strict=True))
+    return BandImage(scene.band, scene.plane, layout, scene.theta, threshold, values, gaps)
 
 
-def netcdf(campaign: Any, source: str, realisation: int, scene: Scene, layout: Layout, images: Sequence[BandImage]) -> io.File:
-    """The images of all bands as a CF file: (band, row, column), or (band, pixel) of a scene that is no image."""
-    variables = coordinates(scene, layout, images, realisation)
-    listed = ("row", "column") if layout.index is None else ()
-    more = {"coordinates": " ".join(("realisation", "field_angle", *listed)), "missing_value": np.nan, "sparse": 1}
-    for version in VERSIONS:
-        for q, name in enumerate(QUANTITIES):
-            absent = np.full(scene.theta.size, np.nan)
-            rows = [i.values[version][q] if q < len(i.values[version]) else absent for i in images]
-            about = {**described(name, version, images[0].threshold), **more}
-            values = layout.place(np.stack(rows))
-            variables[f"{name}_{version}"] = io.Variable(("band", *layout.dimensions), values, about)
+def netcdf(campaign: Any, source: str, realisation: int, images: Sequence[BandImage]) -> io.File:
+    """The images of all bands as a CF file: (band, row, column), or (band, pixel) of a scene that is no image.
+
+    Where the bands have several detectors, names of variables and axes end in that of the detector.
+    """
+    planes: dict[str, list[BandImage]] = {}
+    for image in images:
+        planes.setdefault(image.plane, []).append(image)
+    variables = {
+        "realisation": io.Variable(
+            (),
+            np.array(realisation),
+            {"standard_name": "realization", "units": "1", "long_name": "number of the realisation"},
+        ),
+        "band": text("band", (i.band for i in images), "spectral band"),
+        "polariser": text("polariser", chunk.POLARISERS, "nominal orientation of the polariser [deg]"),
+    }
+    for plane, group in planes.items():
+        variables |= of_detector(group, f"_{plane}" if len(planes) > 1 else "")
     drawn = chunk.drawn_parameters([i.gaps for i in images], 1)
     variables |= {n: io.Variable(v.dimensions[1:], v.values[0], v.attributes) for n, v in drawn.items()}
     return io.File(variables, history(campaign, source, realisation))
+
+
+def text(axis: str, values: Iterable[str], meaning: str) -> io.Variable:
+    """Names along an axis."""
+    return io.Variable((axis,), np.array(list(values), dtype=object), {"long_name": meaning})
+
+
+def of_detector(images: Sequence[BandImage], mark: str) -> dict[str, io.Variable]:
+    """The images of the bands of one detector and their coordinates; all names but `realisation` end in `mark`."""
+    layout, grid = images[0].layout, images[0].layout.index is not None
+    axes = tuple(f"{axis}{mark}" for axis in layout.dimensions)
+    row = {"units": "1", "long_name": "detector row, along +y", **({"axis": "Y"} if grid else {})}
+    column = {"units": "1", "long_name": "detector column, along +x", **({"axis": "X"} if grid else {})}
+    field = {"units": "degree", "long_name": "field angle", "missing_value": np.nan}
+    variables = {
+        f"band{mark}": text(f"band{mark}", (i.band for i in images), "spectral band"),
+        f"row{mark}": io.Variable(axes[:1], layout.rows, row),
+        f"column{mark}": io.Variable(axes[-1:], layout.columns, column),
+        f"field_angle{mark}": io.Variable(axes, layout.place(np.degrees(images[0].theta)), field),
+    }
+    listed = (f"field_angle{mark}",) if grid else (f"field_angle{mark}", f"row{mark}", f"column{mark}")
+    more = {"coordinates": " ".join(("realisation", *listed)), "missing_value": np.nan, "sparse": 1}
+    for version in VERSIONS:
+        for q, name in enumerate(QUANTITIES):
+            absent = np.full(images[0].theta.size, np.nan)
+            rows = [i.values[version][q] if q < len(i.values[version]) else absent for i in images]
+            about = {**described(name, version, images[0].threshold), **more}
+            variables[f"{name}_{version}{mark}"] = io.Variable((f"band{mark}", *axes), layout.place(np.stack(rows)), about)
+    return variables
 
 
 def history(campaign: Any, source: str, realisation: int) -> dict[str, Any]:
@@ -159,29 +200,6 @@ def history(campaign: Any, source: str, realisation: int) -> dict[str, Any]:
     return provenance.attributes(**about)
 
 
-def coordinates(scene: Scene, layout: Layout, images: Sequence[BandImage], realisation: int) -> dict[str, io.Variable]:
-    """Coordinates of the images."""
-
-    def text(axis: str, values: Iterable[str], meaning: str) -> io.Variable:
-        return io.Variable((axis,), np.array(list(values), dtype=object), {"long_name": meaning})
-
-    grid = layout.index is not None
-    number = {"standard_name": "realization", "units": "1", "long_name": "number of the realisation"}
-    row = {"units": "1", "long_name": "detector row, along +y", **({"axis": "Y"} if grid else {})}
-    column = {"units": "1", "long_name": "detector column, along +x", **({"axis": "X"} if grid else {})}
-    angle = layout.place(np.degrees(scene.theta))
-    return {
-        "realisation": io.Variable((), np.array(realisation), number),
-        "band": text("band", (i.band for i in images), "spectral band"),
-        "row": io.Variable(("row",) if grid else ("pixel",), layout.rows, row),
-        "column": io.Variable(("column",) if grid else ("pixel",), layout.columns, column),
-        "polariser": text("polariser", chunk.POLARISERS, "nominal orientation of the polariser [deg]"),
-        "field_angle": io.Variable(
-            layout.dimensions, angle, {"units": "degree", "long_name": "field angle", "missing_value": np.nan}
-        ),
-    }
-
-
 def described(name: str, version: str, threshold: float) -> dict[str, str]:
     """Units and meaning of one variable."""
     about = {"units": CF_UNITS[UNITS[name]], "long_name": f"{NAMES[name]}, {version.replace('_', ' ')}"}
@@ -193,7 +211,7 @@ def described(name: str, version: str, threshold: float) -> dict[str, str]:
     return about | ({"comment": f"missing {' and '.join(missing)}"} if missing else {})
 
 
-def draw(campaign: Any, source: str, realisation: int, layout: Layout, image: BandImage) -> bytes:
+def draw(campaign: Any, source: str, realisation: int, image: BandImage) -> bytes:
     """PNG of one band: a row per quantity; reference, with error and gap side by side."""
     count, title = len(image.values["gap"]), f"{source}, realisation {realisation}, band {image.band}"
     about = (
@@ -201,15 +219,15 @@ def draw(campaign: Any, source: str, realisation: int, layout: Layout, image: Ba
         amplitudes(campaign, source),
         *draws(campaign, image),
     )
-    with figures.figure(layout, count, "\n".join(about)) as (drawing, axes):
+    with figures.figure(image.layout, count, "\n".join(about)) as (drawing, axes):
         for q, row in enumerate(axes):
-            quantity_row(drawing, row, layout, image, q)
+            quantity_row(drawing, row, image, q)
         return figures.png(drawing, title)
 
 
-def quantity_row(drawing: Any, axes: np.ndarray, layout: Layout, image: BandImage, q: int) -> None:
+def quantity_row(drawing: Any, axes: np.ndarray, image: BandImage, q: int) -> None:
     """Reference and with error on one scale, and the gap on its own."""
-    quantity = QUANTITIES[q]
+    quantity, layout = QUANTITIES[q], image.layout
     reference, error, gap = (image.values[version][q] for version in VERSIONS)
     scale, gap_scale = scale_of(quantity, np.stack([reference, error])), figures.signed(gap)
     figures.panel(axes[0], layout, reference, scale, f"{HEADS[quantity]}, reference")

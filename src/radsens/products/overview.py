@@ -1,5 +1,6 @@
 """What a campaign is, before it is run; and what an instrument is made of."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -7,12 +8,11 @@ import numpy as np
 from radsens import chunk, realise, scenes, tiles
 from radsens import instrument as instruments_module
 from radsens.config import CONTROL
-from radsens.gaps import strata
-from radsens.gaps.strata import partition, refuse_empty
+from radsens.gaps.strata import Strata, dolp, partition, refuse_empty
 from radsens.models import polarimeter
 from radsens.models.irm import IRM
 from radsens.products.grid import console, grid
-from radsens.schema import Fault
+from radsens.schema import Fault, Scene
 
 MOST_LOST = 0.01  # of the draws: beyond, the sample that is left is no longer the one that was asked for
 SAMPLE = 10_000  # draws from which the lost share is told
@@ -26,21 +26,20 @@ def overview(campaign: Any) -> None:
     Fault : an empty stratum, or amplitudes that would lose more than 1 % of the draws
     """
     config = campaign.config
-    scene = scenes.render(config.scene, campaign.instrument, config.bands)
-    refuse_empty(config.strata, scene)
-    parts = [partition(config.strata, scene, b) for b in range(len(scene.bands))]
+    sizes, light, counts = _scene(config.strata, scenes.render(config.scene, campaign.instrument, config.bands))
     lost = {name: lost_share(campaign, name) for name in campaign.names}
     out = console()
     out.print(f"[bold]campaign {config.campaign}[/] ({campaign.id}): {campaign.instrument.title}")
-    out.print(f"{len(scene.theta)} pixels, error in the {config.error_in}, {config.precision}, seed {config.seed}\n")
+    pixels = " and ".join(f"{n} pixels" + (f" on {plane}" if len(sizes) > 1 else "") for plane, n in sizes.items())
+    out.print(f"{pixels}, error in the {config.error_in}, {config.precision}, seed {config.seed}\n")
     out.print(
         grid(
             "scene",
             ("band", "I min", "I median", "I max", "DoLP min", "DoLP median", "DoLP max", "no AoLP"),
-            _bands(scene, parts),
+            light,
         )
     )
-    out.print(grid("\npixels per stratum", ("stratum", *scene.bands), _strata(parts)))
+    out.print(grid("\npixels per stratum", ("stratum", *config.bands), counts))
     rows = [
         [n, campaign.realisations(n), len(campaign.chunks(n)), f"{lost[n]:.2%}", ", ".join(campaign.members(n))]
         for n in campaign.names
@@ -61,24 +60,19 @@ def overview(campaign: Any) -> None:
         )
 
 
-def _bands(scene: Any, parts: list[Any]) -> list[list[Any]]:
-    rows = []
-    for b, band in enumerate(scene.bands):
-        i, p = scene.stokes[b, 0], strata.dolp(scene.stokes[b])
-        rows.append(
-            [
-                band,
-                *map(float, np.quantile(i, (0, 0.5, 1))),
-                *map(float, np.quantile(p, (0, 0.5, 1))),
-                f"{1 - parts[b].aolp.mean():.1%}",
-            ]
-        )
-    return rows
-
-
-def _strata(parts: list[Any]) -> list[list[Any]]:
-    counts = [tiles.count(part).n_strata[0].astype(int) for part in parts]
-    return [[name, *(int(n[s]) for n in counts)] for s, name in enumerate(parts[0].names)]
+def _scene(settings: Strata, found: Iterable[Scene]) -> tuple[dict[str, int], list[list[Any]], list[list[Any]]]:
+    """Pixels of each detector; rows of the table of the light, and of that of the strata. One band is held at a time."""
+    sizes: dict[str, int] = {}
+    light: list[list[Any]] = []
+    counts: dict[str, list[int]] = {}
+    for scene in refuse_empty(settings, found):
+        part, shares = partition(settings, scene), (0, 0.5, 1)
+        i, p = np.quantile(scene.stokes[0], shares).tolist(), np.quantile(dolp(scene.stokes), shares).tolist()
+        sizes[scene.plane] = scene.theta.size
+        light.append([scene.band, *i, *p, f"{1 - part.aolp.mean():.1%}"])
+        for name, n in zip(part.names, tiles.count(part).n_strata[0].astype(int).tolist(), strict=True):
+            counts.setdefault(name, []).append(n)
+    return sizes, light, [[name, *n] for name, n in counts.items()]
 
 
 def models(campaign: Any, name: str, band: str) -> tuple[IRM, IRM, int]:

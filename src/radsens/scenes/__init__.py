@@ -1,10 +1,10 @@
 """Reference scenes: one module per kind, all behind `render`.
 
-To add a kind: one module with a record whose `kind` is a literal and a function
-`render(spec, instrument, bands) -> Scene`, one line in `SCENES` and one member of `SceneSpec`.
+To add a kind: one module with a record whose `kind` is a literal and a function `render(spec, instrument, bands)` that gives
+the scenes of the bands one after the other, made when they are asked for; one line in `SCENES` and one member of `SceneSpec`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Annotated
 
@@ -29,30 +29,32 @@ SceneSpec = Annotated[Uniform | Grid | Analytic, Field(discriminator="kind")]
 ROUNDING = 1e-12
 """Room for the rounding of Q and U when DoLP = 1 [1]."""
 
+MOST_SAMPLES = 1 << 32
+"""Addresses that the random fields have for the samples of a band [1]."""
 
-def render(spec: Uniform | Grid | Analytic, instrument: Polarimeter, bands: Sequence[str]) -> Scene:
-    """Scene described by `spec`, seen by the `bands` of `instrument`.
+
+def render(spec: Uniform | Grid | Analytic, instrument: Polarimeter, bands: Sequence[str]) -> Iterator[Scene]:
+    """Scenes described by `spec` as the `bands` of `instrument` see them, in this order, each made when it is asked for.
 
     Raises
     ------
-    Fault : a band that the instrument lacks or that comes twice, or a scene with I ≤ 0 or DoLP > 1 somewhere
+    Fault : a band that the instrument lacks or that comes twice; when it is asked for, a scene with I ≤ 0 or DoLP > 1 somewhere
     """
     if not bands or len(set(bands)) < len(bands):
         raise Fault(f"bands: name at least one band, each once; {instrument.name} has {', '.join(instrument.band_names)}")
     for name in bands:
         instrument.band(name)
-    scene = SCENES[spec.kind].render(spec, instrument, tuple(bands))
-    _check_physical(scene)
-    return scene
+    return map(_physical, SCENES[spec.kind].render(spec, instrument, tuple(bands)))
 
 
-def _check_physical(scene: Scene) -> None:
-    i, q, u = scene.stokes[:, 0], scene.stokes[:, 1], scene.stokes[:, 2]
+def _physical(scene: Scene) -> Scene:
+    """The scene, which is refused unless an instrument can see it."""
+    i, q, u = scene.stokes
     for wrong, what in (~((i > 0) & np.isfinite(i)), "I ≤ 0"), (~(q * q + u * u <= i * i * (1 + ROUNDING)), "DoLP > 1"):
-        count = np.count_nonzero(wrong, axis=1)
-        if count.any():
-            worst = int(count.argmax())
+        if count := np.count_nonzero(wrong):
             raise Fault(
-                f"scene: {what} or not a number in {count[worst]} pixels of band {scene.bands[worst]}; "
-                "every pixel needs I > 0 and DoLP ≤ 1"
+                f"scene: {what} or not a number in {count} pixels of band {scene.band}; every pixel needs I > 0 and DoLP ≤ 1"
             )
+    if scene.sample.max(initial=0) >= MOST_SAMPLES:
+        raise Fault(f"scene: its views have {scene.sample.max() + 1} samples in band {scene.band}, at most 2^32 are addressed")
+    return scene

@@ -21,14 +21,16 @@ Sobolev, V. V. (1975), Light Scattering in Planetary Atmospheres, Pergamon.
 Young, A. T. (1980), Applied Optics 19, 3427.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
 from radsens.elementary import cos, exp, sin
-from radsens.instrument import DEGREE, FocalPlane, Polarimeter, dot, line_of_sight, transported_axes
+from radsens.instrument import DEGREE, Detector, FocalPlane, Polarimeter, dot, line_of_sight, transported_axes
+from radsens.scenes.pixels import places
 from radsens.schema import Fault, Frozen, Scene
 from radsens.transfer.facets import cos_incidence, facet_density, fresnel, slope_variance
 
@@ -90,27 +92,37 @@ class Geometry:
     across: np.ndarray
 
 
-def render(spec: Analytic, instrument: Polarimeter, bands: tuple[str, ...]) -> Scene:
+class Look(NamedTuple):
+    """Directions of the pixels of a detector, `polarisation_turn` of them, and the fields of a scene but band and Stokes."""
+
+    directions: Geometry
+    turn: tuple[np.ndarray, np.ndarray]
+    pixels: dict[str, Any]
+
+
+def render(spec: Analytic, instrument: Polarimeter, bands: tuple[str, ...]) -> Iterator[Scene]:
     """Analytic scene: the whole focal plane, one row and column out of `step`."""
-    plane = instrument.detector(bands[0]).focal_plane
-    detector = _every(plane, spec.step)
-    x, y, theta = plane.coordinates(detector)
-    directions = geometry(spec, x, y)
-    turn = polarisation_turn(directions, x, y)
-    stokes = np.stack([radiances(spec, instrument.band(name).rayleigh_optical_thickness, directions, turn) for name in bands])
-    return Scene(
-        bands=bands,
-        stokes=stokes,
-        x=x,
-        y=y,
-        theta=theta,
-        detector=detector,
-        sample=detector,
-        scene_class=(directions.cos_glint > cos(DEGREE * spec.glint_angle)).astype(np.int64),
-        class_names=CLASSES,
-        shape=(plane.rows, plane.columns),
-        geometry=_angles(directions),
-    )
+    looks: dict[str, Look] = {}
+    for band in bands:
+        detector = instrument.detector(band)
+        if detector.name not in looks:
+            looks[detector.name] = look(spec, detector)
+        directions, turn, pixels = looks[detector.name]
+        stokes = radiances(spec, instrument.band(band).rayleigh_optical_thickness, directions, turn)
+        yield Scene(band=band, stokes=stokes, **pixels)
+
+
+def look(spec: Analytic, detector: Detector) -> Look:
+    """What all bands of a detector share."""
+    address = _every(detector.focal_plane, spec.step)
+    pixels = places(detector, address)
+    directions = geometry(spec, pixels["x"], pixels["y"])
+    pixels |= {
+        "scene_class": (directions.cos_glint > cos(DEGREE * spec.glint_angle)).astype(np.int64),
+        "class_names": CLASSES,
+        "geometry": _angles(directions),
+    }
+    return Look(directions, polarisation_turn(directions, pixels["x"], pixels["y"]), pixels)
 
 
 def geometry(spec: Analytic, x: np.ndarray, y: np.ndarray) -> Geometry:

@@ -1,12 +1,13 @@
 """Grid scene: all combinations of ranges of I, DoLP and AoLP, for maps of sensitivity."""
 
+from collections.abc import Iterator
 from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from radsens.instrument import Polarimeter
-from radsens.scenes.uniform import patches
+from radsens.scenes.uniform import alike
 from radsens.schema import Fault, Frozen, Scene
 
 
@@ -59,11 +60,11 @@ class Grid(Frozen):
     pixels: int = Field(1, ge=1, description="detector elements of each node, spread evenly over the focal plane [1]")
 
 
-def render(spec: Grid, instrument: Polarimeter, bands: tuple[str, ...]) -> Scene:
+def render(spec: Grid, instrument: Polarimeter, bands: tuple[str, ...]) -> Iterator[Scene]:
     """Grid scene, the same in all `bands`."""
-    plane = instrument.detector(bands[0]).focal_plane
     nodes = spec.i.steps * spec.dolp.steps * spec.aolp.steps
-    if nodes * spec.pixels > plane.size:
-        raise Fault(f"scene: {nodes} nodes x {spec.pixels} pixels asked; the focal plane has {plane.size} pixels")
+    room = min(instrument.detector(band).focal_plane.size for band in bands)
+    if nodes * spec.pixels > room:
+        raise Fault(f"scene: {nodes} nodes x {spec.pixels} pixels asked; the focal plane has {room} pixels")
     i, dolp, aolp = np.meshgrid(spec.i.values(), spec.dolp.values(), spec.aolp.values(), indexing="ij")
-    return patches(plane, bands, spec.kind, (i.ravel(), dolp.ravel(), aolp.ravel()), spec.pixels)
+    return alike(instrument, bands, spec.kind, (i.ravel(), dolp.ravel(), aolp.ravel()), spec.pixels)

@@ -1,12 +1,15 @@
 """Uniform scene: one Stokes vector everywhere, seen by detector elements spread over the whole field."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
 from radsens.elementary import cos, sin
-from radsens.instrument import DEGREE, FocalPlane, Polarimeter
+from radsens.instrument import DEGREE, Detector, Polarimeter
+from radsens.scenes.pixels import places
 from radsens.schema import Fault, Frozen, Scene
 
 
@@ -20,17 +23,31 @@ class Uniform(Frozen):
     pixels: int = Field(ge=1, description="number of detector elements, spread evenly over the focal plane [1]")
 
 
-def render(spec: Uniform, instrument: Polarimeter, bands: tuple[str, ...]) -> Scene:
+def render(spec: Uniform, instrument: Polarimeter, bands: tuple[str, ...]) -> Iterator[Scene]:
     """Uniform scene, the same in all `bands`."""
     one = np.ones(1)
-    return patches(
-        instrument.detector(bands[0]).focal_plane, bands, spec.kind, (spec.i * one, spec.dolp * one, spec.aolp * one), spec.pixels
-    )
+    return alike(instrument, bands, spec.kind, (spec.i * one, spec.dolp * one, spec.aolp * one), spec.pixels)
+
+
+def alike(
+    instrument: Polarimeter,
+    bands: tuple[str, ...],
+    kind: str,
+    state: tuple[np.ndarray, np.ndarray, np.ndarray],
+    pixels: int,
+) -> Iterator[Scene]:
+    """Scenes of the same polarisation states in all bands, made once for each detector; the arguments are those of `patches`."""
+    made: dict[str, Scene] = {}
+    for band in bands:
+        detector = instrument.detector(band)
+        if detector.name not in made:
+            made[detector.name] = patches(detector, band, kind, state, pixels)
+        yield replace(made[detector.name], band=band)
 
 
 def patches(
-    plane: FocalPlane,
-    bands: tuple[str, ...],
+    detector: Detector,
+    band: str,
     kind: str,
     state: tuple[np.ndarray, np.ndarray, np.ndarray],
     pixels: int,
@@ -42,24 +59,17 @@ def patches(
     state : I [1], DoLP [1] and AoLP [deg] of each state, (state,)
     pixels : elements of one state [1]
     """
-    asked = state[0].size * pixels
+    plane, asked = detector.focal_plane, state[0].size * pixels
     if asked > plane.size:
         raise Fault(f"scene: {asked} pixels asked; the focal plane has {plane.rows} x {plane.columns} = {plane.size}")
     i, dolp, aolp = (np.repeat(values, pixels) for values in state)
-    detector = plane.spread(asked)
-    x, y, theta = plane.coordinates(detector)
     return Scene(
-        bands=bands,
-        stokes=np.tile(stokes(i, dolp, aolp), (len(bands), 1, 1)),
-        x=x,
-        y=y,
-        theta=theta,
-        detector=detector,
-        sample=detector,
+        band=band,
+        stokes=stokes(i, dolp, aolp),
         scene_class=np.zeros(asked, dtype=np.int64),
         class_names=(kind,),
-        shape=(plane.rows, plane.columns),
         geometry={},
+        **places(detector, plane.spread(asked)),
     )
 
 
