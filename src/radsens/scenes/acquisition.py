@@ -34,8 +34,8 @@ EPOCH = datetime(2000, 1, 1, 12, tzinfo=UTC)
 LOWEST = 0.05
 """Smallest cosine of a zenith angle for which the atmosphere is taken as plane parallel, 3° above the horizon [1]."""
 
-UNDEFINED = 1e-24
-"""Square of the sine of a view angle below which the zenith gives no meridian plane; rounding leaves 1e-16 [1]."""
+VERTICAL = 1e-16
+"""Square of the sine of a view angle below which rounding, 1e-16, turns the meridian plane more than calling it 0 does [1]."""
 
 
 @dataclass(frozen=True)
@@ -292,7 +292,7 @@ def _azimuth(sight: np.ndarray, sun: np.ndarray, zenith: np.ndarray) -> tuple[np
     mu, mu0 = -dot(sight, zenith), dot(sun, zenith)
     before, after = mu0 * zenith - sun[:, None], -sight - mu * zenith
     sine = dot(np.cross(before, after, axis=0), zenith)
-    vertical = dot(after, after) < UNDEFINED
+    vertical = dot(after, after) < VERTICAL
     phi = np.where(vertical, 0.0, np.arctan2(sine, dot(before, after)))
     return phi, np.where(vertical, sun[:, None], zenith)
 
