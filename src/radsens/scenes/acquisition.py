@@ -175,21 +175,19 @@ def look(overpass: Overpass, x: np.ndarray, y: np.ndarray, view: int = 0, *, low
     )
 
 
-def place(overpass: Overpass, latitude: np.ndarray, longitude: np.ndarray, view: int = 0) -> tuple[np.ndarray, ...]:
+def place(overpass: Overpass, latitude: np.ndarray, longitude: np.ndarray, view: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Focal-plane coordinates at which targets on the ground (target,) [deg] are seen: the inverse of `look`.
 
     Returns
     -------
-    x, y : (target,) focal-plane coordinates, 0 for a hidden target [1]
-    visible : (target,) whether the target is on this side of the horizon
+    x, y : (target,) focal-plane coordinates, not a number for a target below the horizon [1]
     """
     state = attitude(overpass, view)
     normal = _vertical(latitude, longitude)
     sight = _surface(normal) - state.position[:, None]
-    visible = dot(sight, normal) < 0
-    right, down, depth = state.axes @ sight
-    depth = np.where(visible, depth, 1.0)
-    return np.where(visible, right / depth, 0.0), np.where(visible, down / depth, 0.0), visible
+    x, y, depth = state.axes @ sight
+    depth = np.where(dot(sight, normal) < 0, depth, np.nan)
+    return x / depth, y / depth
 
 
 def ground_map(overpass: Overpass, normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -252,7 +250,7 @@ def _above(platform: Platform, latitude: float, longitude: float) -> np.ndarray:
     """
     normal = _vertical(latitude, longitude)
     foot = _surface(normal)
-    radius, lever = MEAN_RADIUS + platform.altitude, foot @ normal
+    radius, lever = SEMI_AXES[0] + platform.altitude, foot @ normal
     place = foot + (np.sqrt(lever * lever - foot @ foot + radius * radius) - lever) * normal
     highest = np.sin(DEGREE * platform.inclination)
     if abs(place[2]) > radius * highest:
