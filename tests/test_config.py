@@ -87,7 +87,7 @@ BAD_KNOBS = [
     (changed(campaign="x" * 65), "campaign: must have at most 64 characters, got 'xxxx"),
     (changed(combined={"$(id)": ["polariser_orientation", "non_linearity"]}), f"combined.$(id): {NAME}, got '$(id)'"),
     # what does not fit together
-    (changed(instrument="polder9"), "instrument: there is no instrument 'polder9'; those shipped are ideal, parasol"),
+    (changed(instrument="polder9"), "instrument: there is no instrument 'polder9'; those shipped are 3mi, dpc, ideal, parasol"),
     (changed(bands=["490P", "555P"]), "bands: parasol has no band '555P'; it has 443NP, 490P, 565NP, "),
     (changed(bands=["490P", "490P"]), "bands: 490P comes twice"),
     (changed(sources={}), "sources: name at least one of polariser_orientation, polariser_extinction, "),
