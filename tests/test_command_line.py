@@ -39,7 +39,10 @@ BAD_TASKS = [
     ("{", "--task: not valid JSON: Expecting property name"),
     ("{}", "instrument: must be given (and 5 more)"),
     (json.dumps({**TASK, "seed": -1}), "seed: must be ≥ 0, got -1"),
-    (json.dumps({**TASK, "instrument": "polder9"}), "instrument: there is no 'polder9'; those shipped are 3mi, dpc, ideal, parasol"),
+    (
+        json.dumps({**TASK, "instrument": "polder9"}),
+        "instrument: there is no 'polder9'; those shipped are 3mi, dpc, ideal, parasol",
+    ),
     (json.dumps({**TASK, "sources": {"stray_light": {}}}), "sources.stray_light: there is no such source; those known are "),
     (json.dumps({**TASK, "sources": {"non_linearity": {"sigma": -1}}}), "sources.non_linearity.sigma: must be ≥ 0.0, got -1"),
     (

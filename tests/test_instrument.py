@@ -64,7 +64,9 @@ def test_every_number_of_an_instrument_carries_a_status_and_a_source(name):
 def test_an_assumption_says_why_and_a_verified_number_where(name):
     for origin in load(name).origins:
         if origin.status == "verified":
-            assert any(word in origin.source for word in ("ICARE", "CNES", "Wikipedia", "sentinel.esa.int", "eo-atlas.org", "scite.ai")), origin
+            assert any(
+                word in origin.source for word in ("ICARE", "CNES", "Wikipedia", "sentinel.esa.int", "eo-atlas.org", "scite.ai")
+            ), origin
         assert len(origin.source) > 20, origin
 
 

@@ -54,6 +54,15 @@ def test_the_rayleigh_optical_thickness_is_that_of_the_wavelength(name):
         assert band.rayleigh_optical_thickness == pytest.approx(tau, abs=6e-5)
 
 
+@pytest.mark.parametrize("name", CHANNELS)
+def test_a_sample_of_radiance_0_2_stands_out_of_its_noise_by_200_on_the_axis(name):
+    # the reason that the files give for their noise
+    for band in load(name).bands:
+        chain = load(name).detector(band.name)
+        signal = chain.full_scale * 0.2 / band.saturation
+        assert signal / np.sqrt(chain.read_noise**2 + chain.shot * signal) == pytest.approx(215, abs=15)
+
+
 @pytest.mark.parametrize(
     ("name", "band", "across", "along", "pixel"),
     [
