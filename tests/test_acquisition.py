@@ -164,6 +164,13 @@ def test_the_ground_passes_at_the_speed_of_the_orbit_and_of_the_turning_earth():
     assert step == pytest.approx(134, abs=1)
 
 
+def test_an_orbit_over_the_equator_is_at_its_node_everywhere():
+    equatorial = AFTERNOON.model_copy(update={"inclination": 0.0})
+    assert passage(equatorial, SPRING, 0.0, 60.0) == datetime(2006, 3, 21, 9, 30, tzinfo=UTC)
+    eastward = look(over(0.0, 60.0, equatorial), AXIS, AXIS, view=1)
+    assert eastward.latitude == pytest.approx(0, abs=1e-9) and eastward.longitude > 61
+
+
 def test_a_latitude_that_the_orbit_does_not_reach_is_refused_in_one_sentence():
     with pytest.raises(Fault, match=r"latitude: an orbit inclined by 98\.2 deg passes up to 81\.8 deg, not over -85"):
         passage(AFTERNOON, SPRING, -85.0, 0.0)

@@ -45,7 +45,7 @@ class Overpass:
     Attributes
     ----------
     platform : orbit and heading
-    when : time of the middle view, UTC
+    when : time of the middle view, UTC, with its time zone
     latitude, longitude : sub-satellite point of the middle view, geodetic [deg]
     """
 
@@ -123,8 +123,8 @@ def passage(platform: Platform, day: date, latitude: float, longitude: float) ->
     """
     centre = _above(platform, latitude, longitude)
     radius = float(np.linalg.norm(centre))
-    inclination = DEGREE * platform.inclination
-    u = _climb(platform) * np.arcsin(np.clip(centre[2] / radius / np.sin(inclination), -1, 1))
+    inclination, height = DEGREE * platform.inclination, centre[2] / radius
+    u = _climb(platform) * np.arctan2(height, np.sqrt(max(np.sin(inclination) ** 2 - height * height, 0.0)))
     elapsed = u / mean_motion(radius)
     ascension = np.arctan2(np.cos(inclination) * np.sin(u), np.cos(u))
     node = longitude - (ascension - ROTATION * elapsed) / DEGREE
