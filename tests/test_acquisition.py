@@ -365,6 +365,16 @@ def test_a_target_marches_along_the_rows_and_is_seen_under_fourteen_to_sixteen_a
     assert np.ptp(maps, axis=0) == pytest.approx(0, abs=1e-6)  # one map for all views
 
 
+@pytest.mark.parametrize("latitude", [0.0, 40.0, 70.0])
+def test_yaw_steering_lets_the_ground_pass_along_the_columns_though_the_earth_turns(latitude):
+    # without it the ground would drift by up to 4°, the ratio of the speeds of the equator and of the satellite
+    overpass = over(latitude)
+    following = look(overpass, AXIS, AXIS, view=1)
+    x, y = place(overpass, following.latitude, following.longitude)
+    assert y > 0.15
+    assert np.degrees(np.arctan2(x, y)) == pytest.approx(0, abs=0.2)
+
+
 def test_the_map_keeps_lengths_on_the_track_and_stretches_them_along_it_away_from_it():
     y = np.linspace(-1.2, 1.2, 25)
     ground, drawn = neighbours(look(over(35.0), 0 * y, y))
