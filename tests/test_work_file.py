@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -202,6 +203,12 @@ def _of_another_key(path):
     path.write_bytes(path.read_bytes().replace(b'"key": "', b'"key": "0', 1))
 
 
+def _of_other_bits_of_the_scene(path):
+    content, changed = re.subn(rb'("key": "\w{12} )\w', rb"\g<1>-", path.read_bytes(), count=1)
+    assert changed
+    path.write_bytes(content)
+
+
 def _of_another_format(path):
     path.write_bytes(path.read_bytes().replace(work.MAGIC, b"radsens work file 0\n", 1))
 
@@ -214,7 +221,7 @@ def _empty(path):
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("change", [_of_another_key, _of_another_format, _no_work_file, _empty])
+@pytest.mark.parametrize("change", [_of_another_key, _of_other_bits_of_the_scene, _of_another_format, _no_work_file, _empty])
 def test_a_file_that_is_not_this_spans_is_begun_anew(place, tmp_path, monkeypatch, change):
     output = tmp_path / "chunk.nc"
     change(interrupted(place, output, monkeypatch, 3))

@@ -97,9 +97,12 @@ def write_scene(settings: dict[str, Any], output: Path, key: str | None = None) 
 
 def _parted(strata: Strata, scenes: Iterable[Scene]) -> Iterator[Scene]:
     """The same scenes, refused if they cannot be parted."""
-    for scene in refuse_empty(strata, scenes):
+
+    def parted(scene: Scene) -> Scene:
         partition(strata, scene)
-        yield scene
+        return scene
+
+    return map(parted, refuse_empty(strata, scenes))
 
 
 class Job(NamedTuple):

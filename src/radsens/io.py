@@ -90,6 +90,7 @@ def stream(path: str | Path, variables: Iterable[tuple[str, Variable]], attribut
             for name, variable in variables:  # what fails while they are made is no failure of writing
                 with _writing(path):
                     heads[name] = _put(dataset, name, variable)
+                del variable  # before the next is made
             with _writing(path):
                 dataset.setncatts({"Conventions": CONVENTIONS, **attributes, DIGEST: _whole(heads)})
         finally:

@@ -141,12 +141,15 @@ def refuse_empty(strata: Strata, scenes: Iterable[Scene]) -> Iterator[Scene]:
     Crossed strata may be empty.
     """
     counts: dict[str, Counter[str]] = {field: Counter() for field in strata.fields}
-    for scene in scenes:
+
+    def counted(scene: Scene) -> Scene:
         for field, of_class in counts.items():
             index, names = classes(strata, scene, field)
             found = np.bincount(index[index >= 0], minlength=len(names)).tolist()
             of_class.update(dict(zip(names, found, strict=True)))
-        yield scene
+        return scene
+
+    yield from map(counted, scenes)  # which lets a scene go before the next is made
     for field, of_class in counts.items():
         if empty := [name for name, count in of_class.items() if count == 0]:
             raise Fault(

@@ -108,8 +108,8 @@ def render(spec: Analytic, instrument: Polarimeter, bands: tuple[str, ...]) -> I
         if detector.name not in looks:
             looks[detector.name] = look(spec, detector)
         directions, turn, pixels = looks[detector.name]
-        stokes = radiances(spec, instrument.band(band).rayleigh_optical_thickness, directions, turn)
-        yield Scene(band=band, stokes=stokes, **pixels)
+        thickness = instrument.band(band).rayleigh_optical_thickness
+        yield Scene(band=band, stokes=radiances(spec, thickness, directions, turn), **pixels)
 
 
 def look(spec: Analytic, detector: Detector) -> Look:

@@ -52,6 +52,7 @@ def _variables(scenes: Iterable[Scene]) -> Iterator[tuple[str, io.Variable]]:
         bands.append(scene.band)
         planes.add(scene.plane)
         classes = scene.class_names
+        del scene  # before the next is made
     yield text("band", bands, "spectral band")
     yield text("class_name", classes, "scene class")
 
