@@ -18,8 +18,9 @@ from radsens.config import parse
 from radsens.gaps.quantities import QUANTITIES
 from radsens.instrument import load
 from radsens.products import images
-from radsens.products.figures import Layout, draw_scene, sequential, signed
+from radsens.products.figures import Layout, sequential, signed
 from radsens.products.images import bands_of, write_image
+from radsens.products.show import draw_scene
 from radsens.schema import Fault, Scene
 from radsens.sources import SOURCES
 

@@ -79,8 +79,10 @@ def _labels(bands: tuple[str, ...], strata: tuple[str, ...]) -> dict[str, io.Var
     }
 
 
-def write_scene(settings: dict[str, Any], output: Path, key: str | None = None) -> None:
+def write_scene(settings: dict[str, Any], output: Path, key: str | None = None, processes: int = 1) -> None:
     """Render the scene of a campaign's settings (instrument, bands, scene, strata) to a file.
+
+    Tables of radiative transfer that are missing are made in at most `processes` processes.
 
     Raises
     ------
@@ -92,7 +94,7 @@ def write_scene(settings: dict[str, Any], output: Path, key: str | None = None) 
     if key not in (None, found):
         raise Fault(f"key: {key} was planned, but the code and the settings here give {found}; plan the workflow again")
     about = {"key": found, "instrument": instrument.name, "scene": spec.model_dump_json(), "strata": strata.model_dump_json()}
-    files.write(output, _parted(strata, render(spec, instrument, bands)), {**provenance.attributes(), **about})
+    files.write(output, _parted(strata, render(spec, instrument, bands, processes)), {**provenance.attributes(), **about})
 
 
 def _parted(strata: Strata, scenes: Iterable[Scene]) -> Iterator[Scene]:

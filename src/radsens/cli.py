@@ -85,22 +85,26 @@ def scene(
     spec: Annotated[str, typer.Argument(help="a campaign's YAML, or the JSON that the workflow passes")],
     output: Output,
     key: Key = None,
+    threads: Annotated[int, typer.Option(min=1, help="processes that make tables of radiative transfer, if any are missing")] = 1,
 ) -> None:
     """Render the reference image of a campaign to netCDF."""
     from radsens import chunk
 
     settings = _json(spec, "SPEC") if spec.startswith("{") else _campaign(Path(spec)).scene_spec
-    chunk.write_scene(settings, output, key)
+    chunk.write_scene(settings, output, key, threads)
 
 
 @app.command(**example("radsens show config/test.yaml --output scene.png"))
 def show(
-    config: ConfigFile, output: Output, band: Annotated[str | None, typer.Option(help="band to draw; all if not given")] = None
+    config: ConfigFile,
+    output: Output,
+    band: Annotated[str | None, typer.Option(help="band to draw; all if not given")] = None,
+    view: Annotated[int, typer.Option(min=0, help="view to draw")] = 0,
 ) -> None:
-    """Draw the reference image of a campaign: I, DoLP, AoLP and geometry, to PNG."""
-    from radsens.products.figures import draw_scene
+    """Draw the reference image of a campaign: natural colours, classes, geometry, I, DoLP and AoLP, to PNG."""
+    from radsens.products.show import draw_scene
 
-    draw_scene(_campaign(config), output, band)
+    draw_scene(_campaign(config), output, band, view)
 
 
 @app.command(**example("radsens realise polariser_orientation 000000-000019 --task config/test.yaml --output chunk.nc"))
@@ -182,11 +186,12 @@ def image(
         Path | None, typer.Option("--output", "-o", help="netCDF to write, and PNG beside it; default: the campaign's images/")
     ] = None,
     band: Annotated[str | None, typer.Option(help="band of the PNG; the first that the source acts on if not given")] = None,
+    view: Annotated[int, typer.Option(min=0, help="view of the PNG")] = 0,
 ) -> None:
     """The image with calibration error of one realisation: reference, with error and gap of I, Q, U, DoLP, AoLP."""
     from radsens.products.images import write_image
 
-    for path in write_image(_campaign(config), source, realisation, output, band):
+    for path in write_image(_campaign(config), source, realisation, output, band, view):
         typer.echo(path)
 
 

@@ -79,6 +79,11 @@ class FocalPlane(Frozen):
         y = (row - (self.rows - 1) / 2) * (self.pitch_row / self.focal_length)
         return x, y, arctan(np.sqrt(x * x + y * y))
 
+    def every(self, step: int) -> np.ndarray:
+        """Addresses of one row and one column out of `step`, in the order of the image."""
+        rows, columns = (np.arange(n)[min(step, n) // 2 :: step] for n in (self.rows, self.columns))
+        return (rows[:, None] * self.columns + columns).ravel()
+
     def spread(self, pixels: int) -> np.ndarray:
         """Addresses of `pixels` detector elements spread evenly over the field, from the central one on.
 

@@ -6,10 +6,11 @@ rule scene:
         "results/{campaign}/logs/scene/{key}.log",
     conda:
         "../../environment.yml"
+    threads: 4
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=4000,
+        runtime=60,
     params:
         spec=campaign.scene_json,
     shell:
-        "radsens --log {log} scene {params.spec:q} --key {wildcards.key} --output {output}"
+        "radsens --log {log} scene {params.spec:q} --key {wildcards.key} --threads {threads} --output {output}"

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import chain
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 from matplotlib import colormaps, style
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, ListedColormap, Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 
 from radsens.gaps.strata import aolp, dolp
@@ -29,22 +28,6 @@ from radsens.schema import Fault, Scene
 PIXELS_PER_INCH = 130
 NO_VALUE = "0.86"  # grey of what has no value, which no colour map below holds
 FEWEST = 0.5  # share of a rectangle that pixels must fill to be an image
-CLASS_COLOURS = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#D55E00",
-    "#F0E442",
-    "#000000",
-)  # Okabe & Ito 2008
-GEOMETRY = {
-    "sza": "solar zenith angle",
-    "vza": "view zenith angle",
-    "scattering_angle": "scattering angle",
-    "relative_azimuth": "relative azimuth",
-}
 WIDTH = 2.2  # of a panel [inch]
 SPACE = "\u00a0"  # that does not break a line of a title
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -52,33 +35,45 @@ SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the pixels of a scene stand in an image.
+    """Where the pixels of a scene stand in an image, or in an image for each view.
 
     Attributes
     ----------
     rows, columns : detector rows and columns that occur, if the pixels fill their rectangle; else those of each pixel
-    index : (pixel,) place of each pixel in the flattened image; None if the pixels are no image and stay a list
+    views : views that occur, if the pixels fill their rectangles
+    index : (pixel,) place of each pixel in the flattened images; None if the pixels are no image and stay a list
     alike : whether the scene is one Stokes vector, so that only the place in the field tells pixels apart
     aspect : height over width of a detector element
+    shown : the view that is drawn
     """
 
     rows: np.ndarray
     columns: np.ndarray
+    views: np.ndarray
     index: np.ndarray | None
     alike: bool
     aspect: float
+    shown: int
 
     @classmethod
-    def of(cls, scene: Scene, aspect: float) -> "Layout":
-        """Layout of a scene, on the rows and the columns that it has."""
+    def of(cls, scene: Scene, aspect: float, shown: int = 0) -> "Layout":
+        """Layout of a scene, on the views, the rows and the columns that it has.
+
+        Raises
+        ------
+        Fault : there is no view `shown`
+        """
         row, column = np.divmod(scene.detector, scene.shape[1])
         rows, i = np.unique(row, return_inverse=True)
         columns, j = np.unique(column, return_inverse=True)
+        views, k = np.unique(scene.view, return_inverse=True)
+        if shown not in views:
+            raise Fault(f"--view: {shown} is none of the scene's views, {views[0]} to {views[-1]}")
         alike = bool((np.ptp(scene.stokes, axis=-1) == 0).all())
-        index = i * columns.size + j
-        if np.unique(index).size < index.size or index.size < FEWEST * rows.size * columns.size:
-            return cls(row, column, None, alike, aspect)
-        return cls(rows, columns, index, alike, aspect)
+        index = (k * rows.size + i) * columns.size + j
+        if np.unique(index).size < index.size or index.size < FEWEST * views.size * rows.size * columns.size:
+            return cls(row, column, scene.view, None, alike, aspect, shown)
+        return cls(rows, columns, views, index, alike, aspect, shown)
 
     @property
     def height(self) -> float:
@@ -90,15 +85,26 @@ class Layout:
     @property
     def dimensions(self) -> tuple[str, ...]:
         """Axes of `place`."""
-        return ("pixel",) if self.index is None else ("row", "column")
+        if self.index is None:
+            return ("pixel",)
+        return ("row", "column") if self.views.size == 1 else ("view", "row", "column")
 
     def place(self, values: np.ndarray) -> np.ndarray:
-        """Values (..., pixel) on the image (..., row, column), NaN where there is no pixel; a list stays as it is."""
+        """Values (..., pixel) on the image, (..., row, column), or on those of several views, (..., view, row, column).
+
+        NaN where there is no pixel; a list stays as it is.
+        """
         if self.index is None:
             return np.asarray(values, dtype=float)
-        found = np.full((*values.shape[:-1], self.rows.size * self.columns.size), np.nan)
+        shape = tuple(getattr(self, f"{axis}s").size for axis in self.dimensions)
+        found = np.full((*values.shape[:-1], np.prod(shape)), np.nan)
         found[..., self.index] = values
-        return found.reshape(*values.shape[:-1], self.rows.size, self.columns.size)
+        return found.reshape(*values.shape[:-1], *shape)
+
+    def image(self, values: np.ndarray) -> np.ndarray:
+        """Values (..., pixel) on the image of the view that is drawn, (..., row, column)."""
+        found = self.place(values)
+        return found if self.views.size == 1 else found[..., int(np.flatnonzero(self.views == self.shown)[0]), :, :]
 
 
 @dataclass(frozen=True)
@@ -175,7 +181,7 @@ def panel(axes: Axes, layout: Layout, values: np.ndarray, scale: Scale, title: s
         axes.scatter(layout.columns, layout.rows, c=values, s=size, plotnonfinite=True, linewidths=0, **colours)
         axes.set(aspect=layout.aspect, facecolor=NO_VALUE)
     else:
-        extent, image = (*ends[0], *ends[1]), layout.place(values)
+        extent, image = (*ends[0], *ends[1]), layout.image(values)
         axes.imshow(image, origin="lower", extent=extent, aspect=layout.aspect, interpolation="nearest", **colours)
     axes.set(xlabel=names[0], ylabel=names[1], xlim=ends[0], ylim=ends[1])
     axes.locator_params(nbins=5)
@@ -237,7 +243,7 @@ def write(path: Path, content: bytes) -> None:
             part.unlink(missing_ok=True)
 
 
-def reference(campaign: Any, bands: Sequence[str]) -> Iterator[tuple[Scene, Layout]]:
+def reference(campaign: Any, bands: Sequence[str], view: int = 0) -> Iterator[tuple[Scene, Layout]]:
     """Scenes of some bands of a campaign, from its file if that is there, and their layouts, one after the other."""
     if Path(campaign.scene).is_file():
         scenes: Iterator[Scene] = (files.read(campaign.scene, band) for band in bands)
@@ -245,35 +251,7 @@ def reference(campaign: Any, bands: Sequence[str]) -> Iterator[tuple[Scene, Layo
         scenes = render(campaign.config.scene, campaign.instrument, campaign.config.bands)
     for scene in (one for one in scenes if one.band in bands):
         plane = campaign.instrument.detector(scene.band).focal_plane
-        yield scene, Layout.of(scene, plane.pitch_row / plane.pitch_column)
-
-
-def draw_scene(campaign: Any, output: Path, band: str | None) -> None:
-    """Draw the reference image of a campaign to PNG: I, DoLP and AoLP of each band (or of `band`), then its geometry.
-
-    The geometry is that of the first band's detector.
-
-    Raises
-    ------
-    Fault : a band that the campaign does not have, or an output that is no PNG or cannot be written
-    """
-    if band not in (None, *campaign.config.bands):
-        raise Fault(f"--band: {band!r} is not in the campaign; it has {', '.join(campaign.config.bands)}")
-    if output.suffix.lower() != ".png":
-        raise Fault(f"--output: {output}: a scene is drawn to PNG; give a name that ends in .png")
-    bands = [name for name in campaign.config.bands if band in (None, name)]
-    scenes = reference(campaign, bands)
-    first, layout = next(scenes)
-    title = f"reference image of campaign {campaign.config.campaign}, instrument {campaign.instrument.name}"
-    angles = {"field angle": np.degrees(first.theta)}
-    angles |= {name: first.geometry[key] for key, name in GEOMETRY.items() if key in first.geometry}
-    rows = len(bands) + len(angles) // 3 + 1
-    with figure(layout, rows, f"{title}\n{knobs(campaign.config.scene.model_dump())}") as (drawing, axes):
-        for row, (scene, where) in zip(axes, chain([(first, layout)], scenes), strict=False):
-            _stokes_row(drawing, row, where, scene.stokes, scene.band)
-        _geometry(drawing, axes[len(bands) :].ravel(), layout, angles, first)
-        content = png(drawing, title)
-    write(output, content)
+        yield scene, Layout.of(scene, plane.pitch_row / plane.pitch_column, view)
 
 
 def knobs(values: Mapping[str, Any], unit: str = "1") -> str:
@@ -288,32 +266,3 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"({knobs(value)})"
     return f"{value:g}".replace("-", "−") if isinstance(value, float) else str(value)
-
-
-def _stokes_row(drawing: Figure, axes: Sequence[Axes], layout: Layout, stokes: np.ndarray, band: str) -> None:
-    """I, DoLP and AoLP of one band."""
-    p = dolp(stokes)
-    rows = (
-        ("I", stokes[0], sequential(stokes[0]), "πL/E₀"),
-        ("DoLP", p, sequential(p, "cividis"), "1"),
-        ("AoLP", angle(stokes), cyclic(), "deg"),
-    )
-    for ax, (name, values, scale, unit) in zip(axes, rows, strict=True):
-        panel(ax, layout, values, scale, f"{band} {name}")
-        bar(drawing, ax, scale, f"{name} [{unit}]")
-
-
-def _geometry(drawing: Figure, axes: np.ndarray, layout: Layout, angles: Mapping[str, np.ndarray], scene: Scene) -> None:
-    """The angles [deg] and the classes of a scene; nothing on the axes that are left."""
-    for ax, (name, values) in zip(axes, angles.items(), strict=False):
-        scale = sequential(values, "cividis")
-        panel(ax, layout, values, scale, name)
-        bar(drawing, ax, scale, "[deg]")
-    last, count = axes[len(angles)], len(scene.class_names)
-    colours = ListedColormap([CLASS_COLOURS[i % len(CLASS_COLOURS)] for i in range(count)])
-    scale = Scale(colours, -0.5, count - 0.5)
-    panel(last, layout, scene.scene_class.astype(float), scale, "scene class")
-    found = drawing.colorbar(scale.mappable, ax=last, ticks=np.arange(count), aspect=25, pad=0.03)
-    found.set_ticklabels(list(scene.class_names))
-    for ax in axes[len(angles) + 1 :]:
-        ax.set_axis_off()

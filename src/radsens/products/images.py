@@ -59,7 +59,7 @@ class BandImage:
     gaps: BandGaps
 
 
-def write_image(campaign: Any, source: str, realisation: int, output: Path | None, band: str | None) -> list[Path]:
+def write_image(campaign: Any, source: str, realisation: int, output: Path | None, band: str | None, view: int = 0) -> list[Path]:
     """Write the image of one realisation: netCDF of all bands where the source acts, PNG of one.
 
     Parameters
@@ -68,7 +68,7 @@ def write_image(campaign: Any, source: str, realisation: int, output: Path | Non
     source : error source, combination, or the control
     realisation : number of the realisation, one of the campaign's
     output : netCDF to write, with the PNG beside it; in the campaign's images/ if not given
-    band : band of the PNG; the first where the source acts if not given
+    band, view : band and view of the PNG; the first where the source acts if not given
 
     Returns
     -------
@@ -88,7 +88,7 @@ def write_image(campaign: Any, source: str, realisation: int, output: Path | Non
     bands = bands_of(campaign, source, active)
     if band not in (None, *bands):
         raise Fault(f"--band: must be one where {source} acts: {', '.join(bands)}; got {band!r}")
-    images = [band_image(campaign, task, *seen, active, realisation) for seen in figures.reference(campaign, bands)]
+    images = [band_image(campaign, task, *seen, active, realisation) for seen in figures.reference(campaign, bands, view)]
     drawing = draw(campaign, source, realisation, images[bands.index(band or bands[0])])
     io.write(path.with_suffix(".nc"), netcdf(campaign, source, realisation, images))
     figures.write(path.with_suffix(".png"), drawing)
@@ -130,7 +130,8 @@ def band_image(campaign: Any, task: Any, scene: Scene, layout: Layout, active: S
 
 
 def netcdf(campaign: Any, source: str, realisation: int, images: Sequence[BandImage]) -> io.File:
-    """The images of all bands as a CF file: (band, row, column), or (band, pixel) of a scene that is no image.
+    """The images of all bands as a CF file: (band, row, column), with several views (band, view, row, column), or (band, pixel)
+    of a scene that is no image.
 
     Where the bands have several detectors, names of variables and axes end in that of the detector.
     """
@@ -167,10 +168,12 @@ def of_detector(images: Sequence[BandImage], mark: str) -> dict[str, io.Variable
     field = {"units": "degree", "long_name": "field angle", "missing_value": np.nan}
     variables = {
         f"band{mark}": text(f"band{mark}", (i.band for i in images), "spectral band"),
-        f"row{mark}": io.Variable(axes[:1], layout.rows, row),
+        f"row{mark}": io.Variable(axes[-2:-1] if grid else axes, layout.rows, row),
         f"column{mark}": io.Variable(axes[-1:], layout.columns, column),
         f"field_angle{mark}": io.Variable(axes, layout.place(np.degrees(images[0].theta)), field),
     }
+    if layout.dimensions != ("row", "column") and np.ptp(layout.views):
+        variables[f"view{mark}"] = io.Variable(axes[:1], layout.views, {"units": "1", "long_name": "number of the view"})
     listed = (f"field_angle{mark}",) if grid else (f"field_angle{mark}", f"row{mark}", f"column{mark}")
     more = {"coordinates": " ".join(("realisation", *listed)), "missing_value": np.nan, "sparse": 1}
     for version in VERSIONS:

@@ -1,8 +1,4 @@
-"""Reference scenes: one module per kind, all behind `render`.
-
-To add a kind: one module with a record whose `kind` is a literal and a function `render(spec, instrument, bands)` that gives
-the scenes of the bands one after the other, made when they are asked for; one line in `SCENES` and one member of `SceneSpec`.
-"""
+"""Reference scenes: one module per kind (see `single`), all behind `render`."""
 
 from collections.abc import Iterator, Sequence
 from types import ModuleType
@@ -12,19 +8,15 @@ import numpy as np
 from pydantic import Field
 
 from radsens.instrument import Polarimeter
-from radsens.scenes import analytic, grid, uniform
-from radsens.scenes.analytic import Analytic
-from radsens.scenes.grid import Grid
-from radsens.scenes.uniform import Uniform
+from radsens.scenes import collection, single
+from radsens.scenes.collection import Collection
+from radsens.scenes.single import Single
 from radsens.schema import Fault, Scene
+from radsens.transfer.tables import tables
 
-SCENES: dict[str, ModuleType] = {
-    "uniform": uniform,
-    "grid": grid,
-    "analytic": analytic,
-}
+SCENES: dict[str, ModuleType] = {**single.SCENES, "collection": collection}
 
-SceneSpec = Annotated[Uniform | Grid | Analytic, Field(discriminator="kind")]
+SceneSpec = Annotated[Single | Collection, Field(discriminator="kind")]
 
 ROUNDING = 1e-12
 """Room for the rounding of Q and U when DoLP = 1 [1]."""
@@ -33,8 +25,10 @@ MOST_SAMPLES = 1 << 32
 """Addresses that the random fields have for the samples of a band [1]."""
 
 
-def render(spec: Uniform | Grid | Analytic, instrument: Polarimeter, bands: Sequence[str]) -> Iterator[Scene]:
+def render(spec: Single | Collection, instrument: Polarimeter, bands: Sequence[str], processes: int = 1) -> Iterator[Scene]:
     """Scenes described by `spec` as the `bands` of `instrument` see them, in this order, each made when it is asked for.
+
+    The tables of radiative transfer that they need and that are not kept yet are made before, in `processes` processes.
 
     Raises
     ------
@@ -44,7 +38,10 @@ def render(spec: Uniform | Grid | Analytic, instrument: Polarimeter, bands: Sequ
         raise Fault(f"bands: name at least one band, each once; {instrument.name} has {', '.join(instrument.band_names)}")
     for name in bands:
         instrument.band(name)
-    return map(_physical, SCENES[spec.kind].render(spec, instrument, tuple(bands)))
+    kind = SCENES[spec.kind]
+    if hasattr(kind, "requests"):
+        tables(kind.requests(spec, instrument, bands), processes)
+    return map(_physical, kind.render(spec, instrument, tuple(bands)))
 
 
 def _physical(scene: Scene) -> Scene:

@@ -29,7 +29,7 @@ import numpy as np
 from pydantic import Field
 
 from radsens.elementary import cos, exp, sin
-from radsens.instrument import DEGREE, Detector, FocalPlane, Polarimeter, dot, line_of_sight, transported_axes
+from radsens.instrument import DEGREE, Detector, Polarimeter, dot, line_of_sight, transported_axes
 from radsens.scenes.pixels import places
 from radsens.schema import Fault, Frozen, Scene
 from radsens.transfer.facets import cos_incidence, facet_density, fresnel, slope_variance
@@ -114,7 +114,7 @@ def render(spec: Analytic, instrument: Polarimeter, bands: tuple[str, ...]) -> I
 
 def look(spec: Analytic, detector: Detector) -> Look:
     """What all bands of a detector share."""
-    address = _every(detector.focal_plane, spec.step)
+    address = detector.focal_plane.every(spec.step)
     pixels = places(detector, address)
     directions = geometry(spec, pixels["x"], pixels["y"])
     pixels |= {
@@ -224,11 +224,6 @@ def surface(mu: np.ndarray, mu0: np.ndarray, thickness: float, reflectance: floa
     πL/E₀ = μ₀ ρ t(μ) t(μ₀), diffuse transmittance t(μ) = exp(−τ / 2μ) (Gordon et al. 1983).
     """
     return mu0 * reflectance * exp(-thickness / 2 * (1 / mu + 1 / mu0))
-
-
-def _every(plane: FocalPlane, step: int) -> np.ndarray:
-    rows, columns = (np.arange(n)[min(step, n) // 2 :: step] for n in (plane.rows, plane.columns))
-    return (rows[:, None] * plane.columns + columns).ravel()
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -1,0 +1,145 @@
+"""Stokes vectors of pixels: the table's smooth part, and exactly what is scattered or reflected once.
+
+    R = Σ_layers e^{−τ_above m} (1 − e^{−τ m}) / (4 (μ + μ₀)) S(Θ)/τ  +  e^{−τ_all m} R_surface  +  Σ_m (2 − δ_m0) R_m cos, sin mφ
+
+with m = 1/μ + 1/μ₀. The thicknesses τ are those without forward peaks and the source S = Σ ω τ F(Θ) of a layer has them: the
+correction of Nakajima & Tanaka 1988 (their TMS), which gives single scattering its full angular detail.
+
+References
+----------
+Nakajima, T. and Tanaka, M. (1988), J. Quant. Spectrosc. Radiat. Transfer 40, 51.
+Berrut, J.-P. and Trefethen, L. N. (2004), SIAM Review 46, 501.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from radsens.kernel import kernel
+from radsens.transfer.scattering import Reflection, scattering_plane
+from radsens.transfer.tables import Table
+
+NODES = 128  # of the fine grid of each cosine
+MARGIN = 1e-6  # by which the range of cosines of a grid is widened, so that it has a size
+DARK = 1e-6  # part of the direct beam below which the ground under a cloud is not seen
+
+
+class Directions(NamedTuple):
+    """Directions of pixels, and what all tables need of them.
+
+    Attributes
+    ----------
+    mu, mu0 : (pixel,) cosines of the view and the solar zenith angles [1]
+    phi : (pixel,) azimuth of propagation after minus before, 0 on the side of the glint [rad]
+    cosine, sine : (pixel,) of phi
+    angle : (pixel,) scattering angle Θ [rad]
+    turn : (2, pixel) cosine and sine of twice the angle from the meridian plane to the scattering plane
+    """
+
+    mu: np.ndarray
+    mu0: np.ndarray
+    phi: np.ndarray
+    cosine: np.ndarray
+    sine: np.ndarray
+    angle: np.ndarray
+    turn: np.ndarray
+
+    @classmethod
+    def of(cls, mu: np.ndarray, mu0: np.ndarray, phi: np.ndarray) -> "Directions":
+        """Directions of view (pixel,) each."""
+        cos_scattering, _, after = scattering_plane(mu, -mu0, phi)
+        return cls(mu, mu0, phi, np.cos(phi), np.sin(phi), np.arccos(cos_scattering), np.stack(after))
+
+    def some(self, index: np.ndarray) -> "Directions":
+        """Those of some pixels."""
+        return Directions(*(values[..., index] for values in self))
+
+
+class Fine(NamedTuple):
+    """The smooth part of a table on a fine grid of cosines: values (node of μ, node of μ₀, order, 3) float32."""
+
+    values: np.ndarray
+    mu: tuple[float, float]
+    mu0: tuple[float, float]
+
+
+def fine(table: Table, mu: tuple[float, float], mu0: tuple[float, float]) -> Fine:
+    """The smooth part of a table between two cosines of view and of the sun: polynomials through the Gauss nodes."""
+    a, b = (barycentric(table.mu, np.linspace(low, high, NODES)) for low, high in (mu, mu0))
+    fold = np.where(np.arange(len(table.multiple)) == 0, 1.0, 2.0)
+    values = np.einsum("iv,mvks,js,m->ijmk", a, table.multiple.astype(float), b, fold, optimize=True)
+    return Fine(np.ascontiguousarray(values, dtype=np.float32), mu, mu0)
+
+
+def barycentric(nodes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Matrix (point, node) that interpolates by the polynomial through the nodes (Berrut & Trefethen 2004, equation 4.2)."""
+    gaps = nodes[:, None] - nodes
+    np.fill_diagonal(gaps, 1)
+    weights = 1 / np.prod(gaps * (4 / np.ptp(nodes)), axis=1)
+    away = points[:, None] - nodes
+    on_node = away == 0
+    terms = weights / np.where(on_node, 1, away)
+    terms = np.where(on_node.any(1, keepdims=True), on_node, terms)
+    return terms / terms.sum(1, keepdims=True)
+
+
+@kernel
+def add_smooth(out, values, mu, mu0, cosine, sine, mu_first, mu_step, mu0_first, mu0_step):
+    """Add Σ_m R_m cos mφ to I and Q, Σ_m R_m sin mφ to U: out (3, pixel); R_m bilinear between the nodes of `Fine`."""
+    last, last0 = values.shape[0] - 2, values.shape[1] - 2
+    for p in range(mu.size):
+        a, b = (mu[p] - mu_first) / mu_step, (mu0[p] - mu0_first) / mu0_step
+        i, j = min(max(int(a), 0), last), min(max(int(b), 0), last0)
+        wa, wb = a - i, b - j
+        w00, w01, w10, w11 = (1 - wa) * (1 - wb), (1 - wa) * wb, wa * (1 - wb), wa * wb
+        c, s, intensity, q, u = 1.0, 0.0, 0.0, 0.0, 0.0
+        for m in range(values.shape[2]):
+            v00, v01, v10, v11 = values[i, j, m], values[i, j + 1, m], values[i + 1, j, m], values[i + 1, j + 1, m]
+            intensity += c * (w00 * v00[0] + w01 * v01[0] + w10 * v10[0] + w11 * v11[0])
+            q += c * (w00 * v00[1] + w01 * v01[1] + w10 * v10[1] + w11 * v11[1])
+            u += s * (w00 * v00[2] + w01 * v01[2] + w10 * v10[2] + w11 * v11[2])
+            c, s = c * cosine[p] - s * sine[p], s * cosine[p] + c * sine[p]
+        out[0, p] += intensity
+        out[1, p] += q
+        out[2, p] += u
+
+
+def single(table: Table, directions: Directions) -> tuple[np.ndarray, np.ndarray]:
+    """Light scattered once: I, Q, U (3, pixel) as reflectance factor, and what the direct beam keeps on both ways (pixel,)."""
+    mass = 1 / directions.mu + 1 / directions.mu0
+    grid = np.linspace(0, np.pi, table.source.shape[2])
+    left, f11, f12 = np.ones_like(mass), np.zeros_like(mass), np.zeros_like(mass)
+    for thickness, source in zip(table.thickness, table.source, strict=True):
+        through = np.exp(-thickness * mass)
+        weight = left * (1 - through) / (4 * (directions.mu + directions.mu0) * thickness)
+        f11 += weight * np.interp(directions.angle, grid, source[0])
+        f12 += weight * np.interp(directions.angle, grid, source[1])
+        left = left * through
+    return np.stack([f11, f12 * directions.turn[0], f12 * directions.turn[1]]), left
+
+
+def smooth(grid: Fine, directions: Directions) -> np.ndarray:
+    """Light scattered or reflected more than once: I, Q, U (3, pixel) as reflectance factor [1]."""
+    out, d = np.zeros((3, directions.mu.size)), directions
+    (low, high), (low0, high0) = grid.mu, grid.mu0
+    step, step0 = (high - low) / (NODES - 1), (high0 - low0) / (NODES - 1)
+    add_smooth(out, grid.values, d.mu, d.mu0, d.cosine, d.sine, low, step, low0, step0)
+    return out
+
+
+def stokes(table: Table, grid: Fine, ground: Reflection, directions: Directions) -> np.ndarray:
+    """Normalised radiance πL/E₀ of pixels: I, Q, U in the meridian frame, (3, pixel) [1].
+
+    Parameters
+    ----------
+    table, grid : of the atmosphere and the surface, and its smooth part
+    ground : reflection of the same surface
+    directions : of the pixels, inside the cosines of the grid
+    """
+    d = directions
+    out, left = single(table, d)
+    lit = np.flatnonzero(left > DARK)
+    if lit.size:
+        seen = d.some(lit)
+        out[:, lit] += left[lit] * ground(seen.mu, seen.mu0, seen.phi)[..., 0].T
+    return d.mu0 * (out + smooth(grid, d))
