@@ -6,6 +6,7 @@ import pytest
 from sasktran2.mie import LinearizedMie
 
 from radsens.transfer.mie import Sizes, gamma, lognormal, mie
+from radsens.transfer.once import stratum
 from radsens.transfer.optics import Portion, ice, mixed, rayleigh, sphere_mean, truncated, without_peak
 from radsens.transfer.scattering import Phase
 
@@ -179,3 +180,30 @@ def test_a_mixture_scatters_with_the_mean_of_its_parts(haze):
     assert layer.thickness == pytest.approx(0.4) and layer.albedo == pytest.approx((0.1 + 0.24) / 0.4)
     expected = (0.1 * at(rayleigh(0.0), 100.0) + 0.24 * at(haze.phase, 100.0)) / 0.34
     np.testing.assert_allclose(at(layer.phase, 100.0), expected, rtol=1e-5)
+
+
+def test_light_scattered_once_has_the_albedo_of_tms_and_loses_nothing_by_the_blur(cloud):
+    """ω/(1 − f ω) through τ′ (Nakajima & Tanaka 1988); the blur moves light, it keeps ½ ∫ F11 sin Θ dΘ."""
+    portion = Portion(10.0, 0.9, cloud.phase, cap=np.deg2rad(14))
+    fraction, _ = truncated(cloud.phase, portion.cap)
+    one = stratum([portion])
+    assert one.thickness == pytest.approx(without_peak(portion).thickness)
+    assert one.albedo == pytest.approx(0.9 / (1 - fraction * 0.9))
+    assert sphere_mean(one.phase) == pytest.approx(sphere_mean(cloud.phase), abs=1e-5)
+
+
+def test_the_blur_lowers_the_rainbow_and_the_glory_and_leaves_what_is_smooth(cloud):
+    blurred = stratum([Portion(10.0, 1.0, cloud.phase, cap=np.deg2rad(14))]).phase
+    angle = np.arange(136.0, 150.0, 0.1)
+    bow, sharp = (-at(phase, angle)[1] for phase in (blurred, cloud.phase))
+    assert 0.7 * sharp.max() < bow.max() < sharp.max()
+    assert abs(angle[bow.argmax()] - angle[sharp.argmax()]) < 1
+    assert at(blurred, 180.0)[0] < 0.95 * at(cloud.phase, 180.0)[0]
+    assert at(blurred, 60.0)[0] == pytest.approx(at(cloud.phase, 60.0)[0], rel=0.02)
+
+
+def test_thin_layers_and_layers_without_a_cap_are_not_blurred(cloud):
+    """A path too short for two scatterings has nothing to blur."""
+    assert stratum([Portion(1.0, 1.0, cloud.phase)]).phase.elements == pytest.approx(cloud.phase.elements)
+    thin = stratum([Portion(1e-4, 1.0, cloud.phase, cap=np.deg2rad(14))]).phase
+    assert at(thin, 180.0)[0] == pytest.approx(at(cloud.phase, 180.0)[0], rel=1e-3)

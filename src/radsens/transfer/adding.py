@@ -11,6 +11,20 @@ so that orders of a product, integrated over azimuth, are products of orders. Fo
 
     I, Q = Σ (2 − δ_m0) Rᵐ cos mφ,   U = Σ (2 − δ_m0) Rᵐ sin mφ.
 
+Accuracy
+--------
+Largest errors of I, and of the degree of polarisation p, with `radsens.transfer.once` added: molecules and particles at 443 and
+865 nm over a ground of albedo 0.03, views to 70°, sun from 5° to 70°, all azimuths, every scattering angle from 20° to 180°.
+
+    aerosol, 0.16 in two modes    20 streams, 24 orders, cap  8°    I 0.02 %                 p 1e-4
+                                  12 streams, 12 orders, cap 12°    I 0.04 %                 p 1e-4
+    cloud, τ = 10, r_eff = 10 µm  32 streams, 48 orders, cap  8°    I 0.26 % (rms 0.09 %)    p 0.0011
+                                  24 streams, 32 orders, cap  8°    I 0.43 % (rms 0.15 %)    p 0.0016
+                                  12 streams, 12 orders, cap 20°    I 0.71 % (rms 0.22 %)    p 0.0062
+
+against 48 streams, 72 orders and the whole peak for the aerosol, 72 streams, 128 orders and a cap of 4° for the cloud; that
+itself is sure to 0.35 % and 0.0007 only (64 streams and 104 orders). Interpolation between the streams comes on top.
+
 References
 ----------
 Hansen, J. E. and Travis, L. D. (1974), Light scattering in planetary atmospheres, Space Science Reviews 16, 527.
