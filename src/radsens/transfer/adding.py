@@ -130,7 +130,7 @@ def phase_orders(streams: Streams, phase: Phase, highest: int | None = None) -> 
 def _conserving(half: np.ndarray, reflected: np.ndarray, transmitted: np.ndarray) -> np.ndarray:
     """Transmitted orders so that the quadrature, of weights 2 × `half`, finds all light that each node scatters.
 
-    What it misses of ½ ∫ Z⁰ dμ = 1 is put straight ahead, where Z is steep (Hansen 1971, J. Atmos. Sci. 28, 1400, section 4);
+    What it misses of ½ ∫ Z⁰ dμ = 1 is put straight ahead, where Z is steep (as Hansen 1971, J. Atmos. Sci. 28, 1400; recalled);
     there the matrix is F11 times unity, so that all three parameters and all orders get the same.
     """
     nodes = np.flatnonzero(half)
@@ -140,8 +140,12 @@ def _conserving(half: np.ndarray, reflected: np.ndarray, transmitted: np.ndarray
     return transmitted
 
 
-def surface_orders(streams: Streams, reflection: Reflection, azimuths: int = 256) -> np.ndarray:
-    """Orders of what a surface reflects, (m, n, 3, n, 3); sun glint over a calm sea needs 256 azimuths."""
+def surface_orders(streams: Streams, reflection: Reflection, azimuths: int = 1024) -> np.ndarray:
+    """Orders of what a surface reflects, (m, n, 3, n, 3).
+
+    Glint is narrow in azimuth at low sun: with 256 azimuths total − first is wrong by 2e-5 for a wind of 7 m/s but by 1e-3 for
+    1 m/s (of I up to 0.4), with 512 by 1e-4, with 2048 by 5e-6.
+    """
     return _orders(reflection, streams, streams.orders, max(azimuths, streams.azimuths))
 
 
@@ -179,13 +183,13 @@ def _grid(streams: Streams) -> _Grid:
 
 
 def _reflected_once(thickness: float, albedo: float, reflected: np.ndarray, grid: _Grid) -> np.ndarray:
-    """R = ω/4 Z (1 − e^−τ(1/μ + 1/μ₀)) / (μ + μ₀): exactly one scattering (Hansen & Travis 1974, equation 3.26)."""
+    """R = ω/4 Z (1 − e^−τ(1/μ + 1/μ₀)) / (μ + μ₀): exactly one scattering (Hansen & Travis 1974, section 3)."""
     mu, mu0 = grid.mu[:, None], grid.mu
     return albedo / 4 * reflected * -np.expm1(-thickness * (1 / mu + 1 / mu0)) / (mu + mu0)
 
 
 def _transmitted_once(thickness: float, albedo: float, transmitted: np.ndarray, grid: _Grid) -> np.ndarray:
-    """T = ω/4 Z (e^−τ/μ − e^−τ/μ₀) / (μ − μ₀) of a thin layer: exactly one scattering (equation 3.27).
+    """T = ω/4 Z (e^−τ/μ − e^−τ/μ₀) / (μ − μ₀) of a thin layer: exactly one scattering (ibidem).
 
     Written as e^−τ/μ₀ [e^τ(1/μ₀ − 1/μ) − 1] / (μ − μ₀), without the difference of what is nearly equal.
     """
@@ -203,7 +207,7 @@ def _between(round_trip: np.ndarray, light: np.ndarray) -> np.ndarray:
 
 
 def _doubled(slab: _Slab, direct: np.ndarray, grid: _Grid) -> _Slab:
-    """Two equal layers, one on the other (Hansen & Travis 1974, equations 3.32 to 3.39), R and T being D R D, D T D from below.
+    """Two equal layers, one on the other (Hansen & Travis 1974, section 3), R and T being D R D, D T D from below.
 
     With S = D R and products over 2 w μ: down = (1 − S S)⁻¹ (T + S S e), up = S e + S down. `direct` is that of both, given
     because squares of squares of e would lose 2³⁰ times the last bit.
