@@ -17,6 +17,7 @@ from radsens import chunk, config, kernel, provenance
 from radsens.campaign import Campaign
 from radsens.instrument import load
 from radsens.realise import Task
+from radsens.scenes import SCENES
 from radsens.schema import Fault
 
 ALL = {CONTROL, ORIENTATION, LINEARITY, BOTH}
@@ -191,6 +192,25 @@ def test_a_number_of_a_band_that_it_uses_and_of_the_detector_are_in_each_key(par
     band = parasol.model_copy(update={"bands": tuple(other if band.name == "490P" else band for band in parasol.bands)})
     for instrument in (band, with_detector(parasol, dark=17.0)):
         assert all(one != new for one, new in zip(known, keys_with(instrument), strict=True))
+
+
+def test_a_detector_of_bands_that_the_campaign_does_not_use_is_in_no_key(parasol):
+    other = parasol.detectors[0].model_copy(update={"name": "swir", "bits": 10})
+    band = parasol.band("670P").model_copy(update={"detector": "swir"})
+    bands = tuple(band if b.name == "670P" else b for b in parasol.bands)
+    two = parasol.model_copy(update={"detectors": (other, *parasol.detectors), "bands": bands})
+    assert keys_with(two) == keys_with(parasol)
+    assert keys_with(two, ("490P", "670P")) != keys_with(parasol, ("490P", "670P"))
+
+
+def test_the_code_of_a_kind_of_scene_is_that_of_its_module_whatever_the_name_of_the_kind(parasol, monkeypatch):
+    digested = []
+    monkeypatch.setattr(provenance, "digest", lambda files: digested.append({str(f) for f in files}) or "0")
+    monkeypatch.setitem(SCENES, "twin", SCENES["uniform"])
+    for kind in ("uniform", "twin", "grid"):
+        provenance.scene_key({"kind": kind}, {}, parasol, ("490P",))
+    assert digested[0] == digested[1]
+    assert digested[2] > digested[0]  # a grid is made of uniform patches
 
 
 def test_where_a_number_comes_from_is_in_no_key(parasol):
