@@ -19,7 +19,7 @@ from radsens.transfer.adding import (
     synthesise,
 )
 from radsens.transfer.mie import gamma, lognormal, mie
-from radsens.transfer.once import once, stratum
+from radsens.transfer.once import Directions, once, stratum
 from radsens.transfer.optics import Portion, Scatterer, mixed, rayleigh, sphere_mean, without_peak
 from radsens.transfer.scattering import REVERSED, Phase
 
@@ -205,9 +205,13 @@ def test_once_is_what_the_orders_of_once_sum_up_to():
     stacked = [Layer(m.thickness, m.albedo, phase_orders(streams, m.phase, 2)) for m in map(mixed, layers)]
     _, first = reflect(streams, stacked, lambertian_orders(streams, 0.2))
     phi = np.deg2rad([0.0, 40.0, 100.0, 180.0])
-    exact = once([stratum(one) for one in layers], lambertian(0.2), streams.mu[:, None, None], streams.mu[None, :, None], phi)
+    exact = once(
+        [stratum(one) for one in layers],
+        lambertian(0.2),
+        Directions.of(streams.mu[:, None, None], streams.mu[None, :, None], phi),
+    )
     # Straight lines in Θ are good to 4e-8, to be divided by 4 (μ + μ₀).
-    np.testing.assert_allclose(synthesise(first, phi), np.moveaxis(exact, -1, 1), atol=3e-7)
+    np.testing.assert_allclose(synthesise(first, phi), np.moveaxis(exact, 0, 1), atol=3e-7)
 
 
 def test_a_haze_with_its_peak_cut_off_looks_as_it_did_with_it(haze):
@@ -219,8 +223,10 @@ def test_a_haze_with_its_peak_cut_off_looks_as_it_did_with_it(haze):
         portions = [[Portion(0.1, 1.0, AIR), Portion(0.3, haze.albedo, haze.phase, np.deg2rad(cap))]]
         total, first = reflect(streams, [layer(streams, *portions[0])], lambertian_orders(streams, 0.05))
         smooth = synthesise((total - first)[:, count : count + 3, :, count + 3 :], phi)
-        exact = once([stratum(one) for one in portions], lambertian(0.05), mu[:, None, None], mu0[None, :, None], phi)
-        images.append(smooth + np.moveaxis(exact, -1, 1))
+        exact = once(
+            [stratum(one) for one in portions], lambertian(0.05), Directions.of(mu[:, None, None], mu0[None, :, None], phi)
+        )
+        images.append(smooth + np.moveaxis(exact, 0, 1))
     whole, cut = images
     np.testing.assert_allclose(cut[:, 0], whole[:, 0], rtol=5e-4)
     dolp = [np.hypot(image[:, 1], image[:, 2]) / image[:, 0] for image in images]
@@ -278,7 +284,7 @@ def test_the_blur_of_the_peak_puts_the_rainbow_right():
         streams, cloud = gauss(count, orders, extra=(*mu, *mu0)), Portion(5.0, 1.0, droplets, np.deg2rad(cap))
         total, first = reflect(streams, [layer(streams, cloud)], lambertian_orders(streams, 0.0))
         stack = stratum([cloud]) if blurred else replace(stratum([cloud]), phase=droplets)
-        image = np.moveaxis(once([stack], lambertian(0.0), mu[:, None, None], mu0[None, :, None], phi), -1, 1)
+        image = np.moveaxis(once([stack], lambertian(0.0), Directions.of(mu[:, None, None], mu0[None, :, None], phi)), 0, 1)
         image = image + synthesise((total - first)[:, count : count + 2, :, count + 2 :], phi)
         dolp.append(np.hypot(image[:, 1], image[:, 2]) / image[:, 0])
     whole, blurred, sharp = dolp

@@ -5,7 +5,8 @@ import pytest
 
 from radsens.scenes.landscape import PRESETS
 from radsens.transfer import adding, surfaces, tables
-from radsens.transfer.rendering import Directions, fine, smooth, stokes
+from radsens.transfer.once import Directions
+from radsens.transfer.rendering import fine, smooth, stokes
 from radsens.transfer.states import LiquidCloud, Mode, State
 from radsens.transfer.surfaces import Lambertian
 from radsens.transfer.tables import Request, Size

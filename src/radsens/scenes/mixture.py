@@ -18,7 +18,8 @@ from radsens.scenes.pixels import places
 from radsens.scenes.structure import binned, blurred, finer
 from radsens.schema import Fault, Frozen, Scene
 from radsens.transfer import gas, surfaces
-from radsens.transfer.rendering import MARGIN, Directions, fine, stokes
+from radsens.transfer.once import Directions
+from radsens.transfer.rendering import MARGIN, fine, stokes
 from radsens.transfer.states import State
 from radsens.transfer.tables import Accuracy, Request, Table, tables
 

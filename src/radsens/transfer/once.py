@@ -10,6 +10,7 @@ by 0.005 in the rainbow and 0.017 in the glory, I by 4 % in the glory; blurred b
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from radsens.transfer.optics import Portion, mixed, without_peak
 from radsens.transfer.scattering import Phase, Reflection, scattering_plane
 
 AIR_MASS = 3.0  # 1/μ + 1/μ₀ for which thin layers are blurred; thick ones do not depend on it (assumed: 48° and 48°)
+DARK = 1e-6  # part of the direct beam below which the ground under a cloud is not seen
 DEGREES = 700  # of Legendre: 0.25°, finer than the glory of droplets of 10 µm
 
 
@@ -34,6 +36,35 @@ class Stratum:
     thickness: float
     albedo: float
     phase: Phase
+
+
+class Directions(NamedTuple):
+    """Directions of sight, and what all layers and tables need of them.
+
+    Attributes
+    ----------
+    mu, mu0 : (...) cosines of the view and the solar zenith angles [1]
+    phi : (...) azimuth of propagation after minus before, 0 on the side of the glint [rad]
+    angle : (...) scattering angle Θ [rad]
+    turn : (2, ...) cosine and sine of twice the angle from the meridian plane to the scattering plane
+    """
+
+    mu: np.ndarray
+    mu0: np.ndarray
+    phi: np.ndarray
+    angle: np.ndarray
+    turn: np.ndarray
+
+    @classmethod
+    def of(cls, mu: np.ndarray, mu0: np.ndarray, phi: np.ndarray) -> "Directions":
+        """Directions of cosines and azimuths that broadcast together."""
+        mu, mu0, phi = np.broadcast_arrays(*(np.asarray(a, dtype=float) for a in (mu, mu0, phi)))
+        cos_scattering, _, after = scattering_plane(mu, -mu0, phi)
+        return cls(mu, mu0, phi, np.arccos(cos_scattering), np.stack(after))
+
+    def some(self, index: np.ndarray) -> "Directions":
+        """Those of some pixels."""
+        return Directions(*(values[..., index] for values in self))
 
 
 def _functions(c: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
@@ -77,23 +108,27 @@ def stratum(portions: Sequence[Portion]) -> Stratum:
     return Stratum(rest.thickness, whole.albedo * whole.thickness / rest.thickness, phase)
 
 
-def once(strata: Sequence[Stratum], surface: Reflection, mu: np.ndarray, mu0: np.ndarray, phi: np.ndarray) -> np.ndarray:
-    """I, Q, U of π L/(μ₀ E) for unpolarised sunlight, (..., 3).
+def once(strata: Sequence[Stratum], surface: Reflection, directions: Directions) -> np.ndarray:
+    """I, Q, U of π L/(μ₀ E) for unpolarised sunlight, (3, ...).
 
     A layer gives ω F(Θ) (1 − e^−τ m) / (4 (μ + μ₀)) with m = 1/μ + 1/μ₀; what is below it is dimmed by e^−τ m.
 
     Parameters
     ----------
     strata : from the top to the bottom
-    mu, mu0, phi : (...) as of a `Reflection`
+    surface : the ground
+    directions : (...) of sight
     """
-    mu, mu0, phi = np.broadcast_arrays(*(np.asarray(a, dtype=float) for a in (mu, mu0, phi)))
-    cos_scattering, _, (c, s) = scattering_plane(mu, -mu0, phi)
+    mu, mu0, (c, s) = directions.mu, directions.mu0, directions.turn
     air_mass, dimmed = 1 / mu + 1 / mu0, np.ones(mu.shape)
     scattered, polarised = np.zeros((2, *mu.shape))
     for one in strata:
-        f11, f12, _, _ = one.phase(cos_scattering)
-        factor = dimmed * one.albedo * -np.expm1(-one.thickness * air_mass) / (4 * (mu + mu0))
+        through = np.exp(-one.thickness * air_mass)
+        factor = dimmed * one.albedo * (1 - through) / (4 * (mu + mu0))
+        f11, f12 = (np.interp(directions.angle, one.phase.angle, element) for element in one.phase.elements[:2])
         scattered, polarised = scattered + factor * f11, polarised + factor * f12
-        dimmed = dimmed * np.exp(-one.thickness * air_mass)
-    return np.stack([scattered, polarised * c, polarised * s], axis=-1) + dimmed[..., None] * surface(mu, mu0, phi)[..., 0]
+        dimmed = dimmed * through
+    out, lit = np.stack([scattered, polarised * c, polarised * s]), dimmed > DARK
+    if lit.any():
+        out[:, lit] += dimmed[lit] * surface(mu[lit], mu0[lit], directions.phi[lit])[..., 0].T
+    return out

@@ -1,13 +1,7 @@
-"""Stokes vectors of pixels: the table's smooth part, and exactly what is scattered or reflected once.
-
-    R = Σ_layers e^{−τ_above m} (1 − e^{−τ m}) / (4 (μ + μ₀)) S(Θ)/τ  +  e^{−τ_all m} R_surface  +  Σ_m (2 − δ_m0) R_m cos, sin mφ
-
-with m = 1/μ + 1/μ₀. The thicknesses τ are those without forward peaks and the source S = Σ ω τ F(Θ) of a layer has them: the
-correction of Nakajima & Tanaka 1988 (their TMS), which gives single scattering its full angular detail.
+"""Stokes vectors of pixels: exactly what is scattered or reflected once, and the table's smooth part.
 
 References
 ----------
-Nakajima, T. and Tanaka, M. (1988), J. Quant. Spectrosc. Radiat. Transfer 40, 51.
 Berrut, J.-P. and Trefethen, L. N. (2004), SIAM Review 46, 501.
 """
 
@@ -16,43 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from radsens.kernel import kernel
-from radsens.transfer.scattering import Reflection, scattering_plane
+from radsens.transfer.once import Directions, once
+from radsens.transfer.scattering import Reflection
 from radsens.transfer.tables import Table
 
 NODES = 128  # of the fine grid of each cosine
 MARGIN = 1e-6  # by which the range of cosines of a grid is widened, so that it has a size
-DARK = 1e-6  # part of the direct beam below which the ground under a cloud is not seen
-
-
-class Directions(NamedTuple):
-    """Directions of pixels, and what all tables need of them.
-
-    Attributes
-    ----------
-    mu, mu0 : (pixel,) cosines of the view and the solar zenith angles [1]
-    phi : (pixel,) azimuth of propagation after minus before, 0 on the side of the glint [rad]
-    cosine, sine : (pixel,) of phi
-    angle : (pixel,) scattering angle Θ [rad]
-    turn : (2, pixel) cosine and sine of twice the angle from the meridian plane to the scattering plane
-    """
-
-    mu: np.ndarray
-    mu0: np.ndarray
-    phi: np.ndarray
-    cosine: np.ndarray
-    sine: np.ndarray
-    angle: np.ndarray
-    turn: np.ndarray
-
-    @classmethod
-    def of(cls, mu: np.ndarray, mu0: np.ndarray, phi: np.ndarray) -> "Directions":
-        """Directions of view (pixel,) each."""
-        cos_scattering, _, after = scattering_plane(mu, -mu0, phi)
-        return cls(mu, mu0, phi, np.cos(phi), np.sin(phi), np.arccos(cos_scattering), np.stack(after))
-
-    def some(self, index: np.ndarray) -> "Directions":
-        """Those of some pixels."""
-        return Directions(*(values[..., index] for values in self))
 
 
 class Fine(NamedTuple):
@@ -104,26 +67,13 @@ def add_smooth(out, values, mu, mu0, cosine, sine, mu_first, mu_step, mu0_first,
         out[2, p] += u
 
 
-def single(table: Table, directions: Directions) -> tuple[np.ndarray, np.ndarray]:
-    """Light scattered once: I, Q, U (3, pixel) as reflectance factor, and what the direct beam keeps on both ways (pixel,)."""
-    mass = 1 / directions.mu + 1 / directions.mu0
-    grid = np.linspace(0, np.pi, table.source.shape[2])
-    left, f11, f12 = np.ones_like(mass), np.zeros_like(mass), np.zeros_like(mass)
-    for thickness, source in zip(table.thickness, table.source, strict=True):
-        through = np.exp(-thickness * mass)
-        weight = left * (1 - through) / (4 * (directions.mu + directions.mu0) * thickness)
-        f11 += weight * np.interp(directions.angle, grid, source[0])
-        f12 += weight * np.interp(directions.angle, grid, source[1])
-        left = left * through
-    return np.stack([f11, f12 * directions.turn[0], f12 * directions.turn[1]]), left
-
-
 def smooth(grid: Fine, directions: Directions) -> np.ndarray:
     """Light scattered or reflected more than once: I, Q, U (3, pixel) as reflectance factor [1]."""
     out, d = np.zeros((3, directions.mu.size)), directions
     (low, high), (low0, high0) = grid.mu, grid.mu0
     step, step0 = (high - low) / (NODES - 1), (high0 - low0) / (NODES - 1)
-    add_smooth(out, grid.values, d.mu, d.mu0, d.cosine, d.sine, low, step, low0, step0)
+    cosine, sine = np.cos(d.phi), np.sin(d.phi)
+    add_smooth(out, grid.values, d.mu, d.mu0, cosine, sine, low, step, low0, step0)
     return out
 
 
@@ -136,10 +86,4 @@ def stokes(table: Table, grid: Fine, ground: Reflection, directions: Directions)
     ground : reflection of the same surface
     directions : of the pixels, inside the cosines of the grid
     """
-    d = directions
-    out, left = single(table, d)
-    lit = np.flatnonzero(left > DARK)
-    if lit.size:
-        seen = d.some(lit)
-        out[:, lit] += left[lit] * ground(seen.mu, seen.mu0, seen.phi)[..., 0].T
-    return d.mu0 * (out + smooth(grid, d))
+    return directions.mu0 * (once(table.strata, ground, directions) + smooth(grid, directions))
