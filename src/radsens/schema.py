@@ -68,6 +68,8 @@ def _path(steps: tuple[Any, ...], tree: Any) -> list[str]:
             continue
         kept.append(str(step))
         tree = tree[step] if isinstance(tree, dict | list) else None
+    if isinstance(tree, dict) and tree.get("kind") == last:  # the record itself is wrong, not one of its knobs
+        return kept
     return [*kept, str(last)] if last != "" else []
 
 

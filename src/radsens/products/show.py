@@ -123,7 +123,7 @@ def _classes(drawing: Figure, axes: Axes, layout: Layout, scene: Scene) -> None:
 def _angles(drawing: Figure, axes: Sequence[Axes], layout: Layout, angles: dict[str, np.ndarray]) -> None:
     """The angles [deg] of a scene; nothing on the axes that are left."""
     for ax, (name, values) in zip(axes, angles.items(), strict=False):
-        scale = sequential(values, "cividis")
+        scale = sequential(layout.image(values), "cividis")
         panel(ax, layout, values, scale, name)
         bar(drawing, ax, scale, "[deg]")
     for ax in axes[len(angles) :]:
@@ -134,8 +134,8 @@ def _stokes(drawing: Figure, axes: Sequence[Axes], layout: Layout, scene: Scene)
     """I, DoLP and AoLP of one band."""
     p = dolp(scene.stokes)
     rows = (
-        ("I", scene.stokes[0], sequential(scene.stokes[0]), "πL/E₀"),
-        ("DoLP", p, sequential(p, "cividis"), "1"),
+        ("I", scene.stokes[0], sequential(layout.image(scene.stokes[0])), "πL/E₀"),
+        ("DoLP", p, sequential(layout.image(p), "cividis"), "1"),
         ("AoLP", angle(scene.stokes), cyclic(), "deg"),
     )
     for ax, (name, values, scale, unit) in zip(axes, rows, strict=True):

@@ -116,7 +116,7 @@ class Table:
 
 @cache
 def _code() -> str:
-    return digest(PACKAGE.joinpath("transfer").glob("*.py"))
+    return digest([PACKAGE / "elementary.py", *PACKAGE.joinpath("transfer").glob("*.py")])
 
 
 def tables(requests: Iterable[Request], processes: int = 1, say: Callable[[str], None] | None = None) -> list[Table]:
