@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -10,7 +11,9 @@ from tests.workflow_tools import ABSENT, TINY, changed
 
 from radsens import config
 from radsens.cli import app, run
-from radsens.scenes import SCENES
+from radsens.scenes.collection import Collection
+from radsens.scenes.mixture import Acquisition
+from radsens.scenes.single import Single
 from radsens.schema import Fault
 from radsens.sources import SOURCES
 
@@ -139,6 +142,15 @@ def test_a_bad_knob_is_told_in_one_sentence(here, refused, tree, said):
     assert refused("check", "bad.yaml").startswith(said)
 
 
+NEEDED = {
+    "uniform": TINY["scene"],
+    "grid": GRID,
+    "target": {"pattern": "flat"},
+    "collection": {"scenes": [TINY["scene"]]},
+}
+"""What a kind of scene cannot do without."""
+
+
 def _beyond():
     """Each bound of each number of the sources and scenes: knob's path, the campaign that breaks it, what is said."""
     for name, source in SOURCES.items():
@@ -146,12 +158,16 @@ def _beyond():
             valid = {"polariser_extinction": {"sigma": 0.1}, "radiometric_noise": {"snr": 100}}.get(name, {"sigma": 0.1})
             for wrong, said in _broken(field):
                 yield f"sources.{name}.{knob}", changed(sources={name: {**valid, knob: wrong}}, combined={}), said
-    for kind, module in SCENES.items():
-        spec = next(s for s in vars(module).values() if kind in str(getattr(s, "model_fields", {}).get("kind")))
-        valid = {"uniform": TINY["scene"], "grid": GRID}.get(kind, {"kind": kind})
-        for knob, field in spec.model_fields.items():
+    for model in (*get_args(Single), Collection):
+        kind = get_args(model.model_fields["kind"].annotation)[0]
+        valid = {"kind": kind, **NEEDED.get(kind, {})}
+        for knob, field in model.model_fields.items():
             for wrong, said in _broken(field):
                 yield f"scene.{knob}", changed(scene={**valid, knob: wrong}), said
+    for knob, field in Acquisition.model_fields.items():
+        for wrong, said in _broken(field):
+            scene = {"kind": "broken_cloud", "acquisition": {knob: wrong}}
+            yield f"scene.acquisition.{knob}", changed(scene=scene), said
 
 
 def _broken(field):

@@ -256,7 +256,8 @@ def _above(platform: Platform, latitude: float, longitude: float) -> np.ndarray:
     if abs(place[2]) > radius * highest:
         limit = np.arcsin(highest) / DEGREE
         raise Fault(
-            f"scene.acquisition.latitude: an orbit inclined by {platform.inclination:g} deg passes up to {limit:.1f} deg, not over {latitude:g}"
+            f"scene.acquisition.latitude: an orbit inclined by {platform.inclination:g} deg passes up to {limit:.1f} deg,"
+            f" not over {latitude:g}"
         )
     return place
 

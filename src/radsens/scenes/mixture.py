@@ -7,7 +7,7 @@ frame and turned to the focal plane, the only frame in which it is mixed.
 
 import datetime
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import Field
@@ -19,7 +19,8 @@ from radsens.scenes.structure import binned, blurred, finer
 from radsens.schema import Fault, Frozen, Scene
 from radsens.transfer import gas, surfaces
 from radsens.transfer.once import Directions
-from radsens.transfer.rendering import MARGIN, fine, stokes
+from radsens.transfer.rendering import MARGIN, Fine, fine, stokes
+from radsens.transfer.scattering import Reflection
 from radsens.transfer.states import State
 from radsens.transfer.tables import Accuracy, Request, Table, tables
 
@@ -91,20 +92,24 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Frame:
-    """One view by one detector.
+    """What is kept of one view by one detector.
 
     Attributes
     ----------
     pixels : (pixel,) detector addresses of the pixels that see sunlit ground
-    look : geometry of these
-    directions : the same for the tables
-    shares : (state, pixel) part of each that each state covers
+    directions : of these
+    turn : cos 2ψ and sin 2ψ from their meridian to the focal plane, (2, pixel)
+    shares : (state, pixel) part of each that each state covers, float32
+    classes : (pixel,) index of the scene class
+    geometry : angles and places for the scene file, (pixel,) float32 [deg]
     """
 
     pixels: np.ndarray
-    look: Look
     directions: Directions
+    turn: np.ndarray
     shares: np.ndarray
+    classes: np.ndarray
+    geometry: dict[str, np.ndarray]
 
 
 def requests(mixture: Mixture, instrument: Polarimeter, bands: Sequence[str]) -> list[Request]:
@@ -125,26 +130,40 @@ def render(mixture: Mixture, acquisition: Acquisition, instrument: Polarimeter, 
             detector = instrument.detector(name)
             frames = [_frame(mixture, acquisition, instrument, detector, view) for view in range(acquisition.views)]
             shared = _shared(mixture, detector, frames)
+            frames = [replace(frame, geometry={}) for frame in frames]  # they are in `shared`; memory is short
         made = tables(requests(mixture, instrument, [name]))
         yield Scene(band=name, stokes=light(mixture, instrument.band(name), made, frames), **shared)
 
 
 def light(mixture: Mixture, band: Band, made: Sequence[Table], frames: Sequence[Frame]) -> np.ndarray:
-    """I, Q, U of one band in all frames, in the focal-plane frame, (3, pixel) [1]."""
-    out = np.zeros((3, sum(frame.pixels.size for frame in frames)))
+    """I, Q, U of one band in all frames, in the focal-plane frame, (3, pixel) [1].
+
+    `made` are the tables of the states at this band.
+    """
     mu, mu0 = (_range([getattr(frame.directions, name) for frame in frames]) for name in ("mu", "mu0"))
-    for k, (state, table) in enumerate(zip(mixture.states.values(), made, strict=True)):
-        grid, ground, first = fine(table, mu, mu0), surfaces.reflection(state.surface, band.wavelength), 0
-        for frame in frames:
-            part = frame.shares[k]
-            some = np.flatnonzero(part)
-            here = frame.directions.some(some)
-            seen = part[some] * stokes(table, grid, ground, here)
-            out[:, first + some] += seen * _transmission(band, state.height, here)
-            first += frame.pixels.size
-    turn = tuple(np.concatenate([frame.look.turn[k] for frame in frames]) for k in range(2))
-    out[1], out[2] = rotate(out[1], out[2], (turn[0], turn[1]))
-    return out
+    grids = [fine(table, mu, mu0) for table in made]
+    grounds = [surfaces.reflection(state.surface, band.wavelength) for state in mixture.states.values()]
+    heights = [state.height for state in mixture.states.values()]
+    return np.concatenate([_seen(frame, band, made, grids, grounds, heights) for frame in frames], axis=1)
+
+
+def _seen(
+    frame: Frame,
+    band: Band,
+    made: Sequence[Table],
+    grids: Sequence[Fine],
+    grounds: Sequence[Reflection],
+    heights: Sequence[float],
+) -> np.ndarray:
+    """Light of one frame, each state weighted by its share, then turned to the focal plane: (3, pixel)."""
+    out = np.zeros((3, frame.pixels.size))
+    for share, table, grid, ground, height in zip(frame.shares, made, grids, grounds, heights, strict=True):
+        part = np.flatnonzero(share)
+        directions = frame.directions.some(part)
+        light_there = stokes(table, grid, ground, directions) * _transmission(band, height, directions)
+        out[:, part] += share[part] * light_there
+    q, u = rotate(out[1], out[2], (frame.turn[0], frame.turn[1]))
+    return np.stack([out[0], q, u])
 
 
 def _transmission(band: Band, height: float, directions: Directions) -> np.ndarray | float:
@@ -164,11 +183,19 @@ def _frame(mixture: Mixture, acquisition: Acquisition, instrument: Polarimeter, 
     if not seen.seen.any():
         raise Fault(f"scene.acquisition: view {view} sees no sunlit ground; move it in date, latitude or longitude")
     pixels = asked[seen.seen]
-    shares = np.ones((1, pixels.size))
+    shares = np.ones((1, pixels.size), np.float32)
     if mixture.share:
         whole = look(overpass, *plane.coordinates(np.arange(plane.size))[:2], number)
         shares = _covered(mixture, _ground(whole, plane.rows, plane.columns)).reshape(len(mixture.states), -1)[:, pixels]
-    return Frame(pixels, seen, Directions.of(seen.mu, seen.mu0, seen.phi), shares)
+    angles = seen.angles() | {"latitude": seen.latitude, "longitude": seen.longitude}
+    return Frame(
+        pixels=pixels,
+        directions=Directions.of(seen.mu, seen.mu0, seen.phi),
+        turn=np.stack(seen.turn),
+        shares=shares.astype(np.float32),
+        classes=_classes(mixture, shares, angles["glint_angle"]),
+        geometry={name: values.astype(np.float32) for name, values in angles.items()},
+    )
 
 
 def _ground(look: Look, rows: int, columns: int) -> Ground:
@@ -199,24 +226,22 @@ def _shared(mixture: Mixture, detector: Detector, frames: Sequence[Frame]) -> di
     """What the scenes of all bands of a detector share: addresses, geometry, classes."""
     address = np.concatenate([frame.pixels for frame in frames])
     view = np.repeat(np.arange(len(frames)), [frame.pixels.size for frame in frames])
-    angles = [frame.look.angles() | {"latitude": frame.look.latitude, "longitude": frame.look.longitude} for frame in frames]
     return {
         **places(detector, address, view),
-        "scene_class": np.concatenate([_classes(mixture, frame) for frame in frames]),
+        "scene_class": np.concatenate([frame.classes for frame in frames]),
         "class_names": mixture.class_names,
-        "geometry": {name: np.concatenate([a[name] for a in angles]).astype(np.float32) for name in angles[0]},
+        "geometry": {name: np.concatenate([frame.geometry[name] for frame in frames]) for name in frames[0].geometry},
     }
 
 
-def _classes(mixture: Mixture, frame: Frame) -> np.ndarray:
-    """Class of each pixel: the state that it shows, glint, or mixed."""
+def _classes(mixture: Mixture, shares: np.ndarray, glint_angle: np.ndarray) -> np.ndarray:
+    """Class of each pixel, (pixel,) int64: the state that it shows, glint, or mixed; glint angles [deg]."""
     names = mixture.class_names
-    found = frame.shares.argmax(0)
-    glint = frame.look.angles()["glint_angle"] < GLINT_ANGLE
+    found = shares.argmax(0)
     for k, (name, state) in enumerate(mixture.states.items()):
         if _shines(state):
-            found = np.where(glint & (found == k), names.index(f"{name}_glint"), found)
-    return np.where(frame.shares.max(0) < PURE, names.index("mixed"), found) if mixture.share else found
+            found = np.where((glint_angle < GLINT_ANGLE) & (found == k), names.index(f"{name}_glint"), found)
+    return np.where(shares.max(0) < PURE, names.index("mixed"), found) if mixture.share else found
 
 
 def _shines(state: State) -> bool:
