@@ -74,10 +74,20 @@ class FocalPlane(Frozen):
         x, y : (pixel,) focal-plane coordinates in units of the focal length [1]
         theta : (pixel,) field angle, arctan √(x² + y²) [rad]
         """
-        row, column = np.divmod(np.asarray(detector, dtype=np.int64), self.columns)
+        x, y = self.place(*np.divmod(np.asarray(detector, dtype=np.int64), self.columns))
+        return x, y, arctan(np.sqrt(x * x + y * y))
+
+    def place(self, row: np.ndarray, column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Focal-plane coordinates x and y [focal length] of rows and columns counted from 0, which need not be whole."""
         x = (column - (self.columns - 1) / 2) * (self.pitch_column / self.focal_length)
         y = (row - (self.rows - 1) / 2) * (self.pitch_row / self.focal_length)
-        return x, y, arctan(np.sqrt(x * x + y * y))
+        return x, y
+
+    def element(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column, from 0 and not rounded, where `place` gives x and y [element]."""
+        column = x * (self.focal_length / self.pitch_column) + (self.columns - 1) / 2
+        row = y * (self.focal_length / self.pitch_row) + (self.rows - 1) / 2
+        return row, column
 
     def every(self, step: int) -> np.ndarray:
         """Addresses of one row and one column out of `step`, in the order of the image."""
