@@ -35,6 +35,23 @@ class Layout:
     largest: tuple[int, ...]
 
 
+class Place(NamedTuple):
+    """Where some samples of a scene stand in the datasets of one block of a product.
+
+    Attributes
+    ----------
+    group : that holds the datasets, with its last /, or nothing
+    block : index of the block in a dataset
+    samples : which samples of the scene
+    inside : index of these samples in the block
+    """
+
+    group: str
+    block: tuple[Any, ...]
+    samples: slice
+    inside: tuple[np.ndarray, ...]
+
+
 class Product(NamedTuple):
     """An open file and what it should be."""
 

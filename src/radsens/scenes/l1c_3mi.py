@@ -19,17 +19,17 @@ EUMETSAT, EPS-SG 3MI Level 1C Product Format Specification, by the names of grou
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field as Knob
 
 from radsens.elementary import arctan
 from radsens.instrument import DEGREE, Detector, Polarimeter, double_azimuth, rotate
-from radsens.scenes.hdf5_product import Field, Layout, Product, blocks, field, opened
+from radsens.scenes.hdf5_product import Field, Layout, Place, Product, blocks, field, opened
 from radsens.scenes.nadir_pointing import field_position
 from radsens.schema import Fault, Frozen, Scene
 
@@ -64,7 +64,7 @@ class Part(NamedTuple):
 
     name: str
     first: int
-    shape: tuple[int, ...]
+    shape: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -248,18 +248,29 @@ def stokes(spec: L1C3MI, names: tuple[str, ...], samples: Samples) -> np.ndarray
     address = samples.pixels["address"]
     out = np.zeros((3, address.size))
     with opened(Path(spec.path), LAYOUT) as product:
-        for part in samples.parts:
+        for place in _places(samples.parts, address):
             for component, name in enumerate(names):
-                found = field(product, f"data/{part.name}/{name}", STORED, part.shape)
-                for cells in blocks(0, part.shape[0], part.shape[1]):
-                    here, place = within(part, cells, address)
-                    out[component, here] = found.values(cells)[0][place]
+                found = field(product, place.group + name, STORED)
+                out[component, place.samples] = found.values(*place.block)[0][place.inside]
     return out
 
 
-def within(part: Part, cells: slice, address: np.ndarray) -> tuple[slice, tuple[Any, ...]]:
-    """Which of some rising addresses are in some cells of a group, and where: cell of these, and view."""
-    edges = part.first + np.array([cells.start, cells.stop]) * part.shape[1]
-    first, stop = np.searchsorted(address, edges)
-    cell, view = np.divmod(address[first:stop] - edges[0], part.shape[1])
-    return slice(int(first), int(stop)), (cell, view)
+def places(spec: L1C3MI, scene: Scene) -> list[Place]:
+    """Where the samples of a scene of this product stand in it."""
+    parts, first = [], 0
+    with opened(Path(spec.path), LAYOUT) as product:
+        for name in groups(product, spec):
+            shape = field(product, f"data/{name}/{stored(scene.band, polarised=False)[0]}", STORED).shape
+            parts.append(Part(name, first, shape))
+            first += shape[0] * shape[1]
+    return list(_places(parts, scene.sample))
+
+
+def _places(parts: Iterable[Part], address: np.ndarray) -> Iterator[Place]:
+    for part in parts:
+        for cells in blocks(0, *part.shape):
+            edges = part.first + np.array([cells.start, cells.stop]) * part.shape[1]
+            first, stop = map(int, np.searchsorted(address, edges))
+            cell, view = np.divmod(address[first:stop] - edges[0], part.shape[1])
+            if stop > first:
+                yield Place(f"data/{part.name}/", (cells,), slice(first, stop), (cell, view))

@@ -27,7 +27,7 @@ from pydantic import Field as Knob
 
 from radsens.elementary import arctan
 from radsens.instrument import FocalPlane, Polarimeter, double_azimuth, rotate
-from radsens.scenes.hdf5_product import Field, Layout, Product, blocks, field, opened
+from radsens.scenes.hdf5_product import Field, Layout, Place, Product, blocks, field, opened
 from radsens.schema import Fault, Frozen, Scene
 
 LAYOUT = Layout("a PARASOL level-1B product in HDF5", ("row", "column", "view"), (3240, 6480, 16))
@@ -175,13 +175,15 @@ class Window:
         column = np.arange(self.columns.start, self.columns.stop)[:, None]
         return (row * self.shape[1] + column) * self.shape[2] + np.array(self.views)
 
-    def within(self, rows: slice, address: np.ndarray) -> tuple[slice, tuple[np.ndarray, ...]]:
-        """Which of some rising addresses are in a block of rows, and where in it: row, column and view of the block."""
+    def places(self, address: np.ndarray) -> Iterator[Place]:
+        """Where samples of these rising addresses stand, block by block."""
         width = self.shape[1] * self.shape[2]
-        first, stop = np.searchsorted(address, (rows.start * width, rows.stop * width))
-        row, column, view = np.unravel_index(address[first:stop], self.shape)
-        place = row - rows.start, column - self.columns.start, np.searchsorted(np.array(self.views), view)
-        return slice(int(first), int(stop)), place
+        for rows in self.blocks:
+            first, stop = map(int, np.searchsorted(address, (rows.start * width, rows.stop * width)))
+            row, column, view = np.unravel_index(address[first:stop], self.shape)
+            inside = row - rows.start, column - self.columns.start, np.searchsorted(np.array(self.views), view)
+            if stop > first:
+                yield Place("", self.index(rows), slice(first, stop), inside)
 
 
 def window(spec: ParasolL1B, shape: tuple[int, ...]) -> Window:
@@ -223,21 +225,21 @@ class Fields:
     ground: tuple[Field, Field]
 
 
-def fields(file: Product, spec: ParasolL1B, components: dict[str, tuple[str, ...]]) -> Fields:
+def fields(product: Product, spec: ParasolL1B, components: dict[str, tuple[str, ...]]) -> Fields:
     """The datasets that are needed, each checked; all have the shape of the first."""
     first = next(iter(components.values()))[0]
-    shape = field(file, first, STORED).shape
+    shape = field(product, first, STORED).shape
     marks = ("uint8", "int8", "int16", "uint16")
 
     def directional(name: str, *kinds: str) -> Field:
-        return field(file, f"{DIRECTIONAL}/{name}", kinds, shape)
+        return field(product, f"{DIRECTIONAL}/{name}", kinds, shape)
 
     def ground(name: str) -> Field:
-        return field(file, name, marks, shape[:2])
+        return field(product, name, marks, shape[:2])
 
     return Fields(
-        stokes=tuple(tuple(field(file, name, STORED, shape) for name in names) for names in components.values()),
-        flags=tuple(field(file, f"{FLAGS}/Quality_Flags_{n:02d}", marks, shape) for n in sorted(set(spec.reject))),
+        stokes=tuple(tuple(field(product, name, STORED, shape) for name in names) for names in components.values()),
+        flags=tuple(field(product, f"{FLAGS}/Quality_Flags_{n:02d}", marks, shape) for n in sorted(set(spec.reject))),
         angles={name: directional(dataset, "uint16", "int16") for name, dataset in ANGLES.items()},
         place=(directional("CCD_row", "int16", "uint16"), directional("CCD_column", "int16", "uint16")),
         ground=(ground(f"{PER_PIXEL}/cloud_indicator"), ground(f"{GEOLOCATION}/land_sea_flag")),
@@ -253,8 +255,8 @@ def chosen(spec: ParasolL1B, plane: FocalPlane, components: dict[str, tuple[str,
     """
     kept: list[dict[str, np.ndarray]] = []
     lost = np.zeros(len(LEFT_OUT), np.int64)
-    with opened(Path(spec.path), LAYOUT) as file:
-        found = fields(file, spec, components)
+    with opened(Path(spec.path), LAYOUT) as product:
+        found = fields(product, spec, components)
         area = window(spec, found.stokes[0][0].shape)
         for rows in area.blocks:
             why, place = judged(found, area, rows, plane)
@@ -354,12 +356,16 @@ def assembled(joined: dict[str, np.ndarray], plane: FocalPlane, remark: str) -> 
 def stokes(spec: ParasolL1B, names: tuple[str, ...], samples: Samples) -> np.ndarray:
     """I, Q and U of one band as the product has them, (3, sample); Q = U = 0 without polarisers [1]."""
     out = np.zeros((3, samples.address.size))
-    with opened(Path(spec.path), LAYOUT) as file:
+    with opened(Path(spec.path), LAYOUT) as product:
         for component, name in enumerate(names):
-            found = field(file, name, STORED)
-            area = window(spec, found.shape)
-            for rows in area.blocks:
-                here, place = area.within(rows, samples.address)
-                if here.stop > here.start:
-                    out[component, here] = found.values(*area.index(rows))[0][place]
+            found = field(product, name, STORED)
+            for place in window(spec, found.shape).places(samples.address):
+                out[component, place.samples] = found.values(*place.block)[0][place.inside]
     return out
+
+
+def places(spec: ParasolL1B, scene: Scene) -> list[Place]:
+    """Where the samples of a scene of this product stand in it."""
+    with opened(Path(spec.path), LAYOUT) as product:
+        shape = field(product, stored(scene.band, polarised=False)[0], STORED).shape
+    return list(window(spec, shape).places(scene.sample))
