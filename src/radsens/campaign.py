@@ -60,6 +60,7 @@ class Campaign:
                 config.tree_of(path)
             campaign = cls(config.parse(tree))
             campaign.refuse_unwritable()
+            _ = campaign.scene_key  # a product that cannot be read is told here
         except Fault as fault:
             print(f"radsens: {fault}", file=sys.stderr)
             raise SystemExit(2) from None

@@ -195,6 +195,21 @@ def image(
         typer.echo(path)
 
 
+@app.command(**example("radsens export config/product.yaml polariser_orientation 7 --output with_error.h5"))
+def export(
+    config: ConfigFile,
+    source: Annotated[str, typer.Argument(help="error source, combination, or control")],
+    realisation: Annotated[int, typer.Argument(min=0, help="number of the realisation")],
+    output: Output,
+    float32: Annotated[bool, typer.Option("--float32", help="write I, Q and U of the bands as 32-bit reals, not packed")] = False,
+) -> None:
+    """Copy the product of a campaign with I, Q, U of its bands replaced by those with the error of one realisation."""
+    from radsens.products import export as exporting
+
+    for line in exporting.export(_campaign(config), source, realisation, output, float32).lines:
+        typer.echo(line)
+
+
 @app.command(**example("radsens plan config/parasol.yaml --jobs 200"))
 def plan(
     config: ConfigFile,

@@ -16,7 +16,7 @@ import radsens
 from radsens.instrument import Polarimeter
 from radsens.kernel import PACKAGE, digest
 from radsens.realise import Task
-from radsens.scenes import SCENES
+from radsens.scenes import SCENES, content
 
 LAYOUT = PACKAGE / "chunk.py"  # what is laid into a file, and how: it stands above this module, so that no closure holds it
 REGISTRY = PACKAGE / "sources" / "__init__.py"  # a list of the sources: those that act are followed by their own names
@@ -66,9 +66,9 @@ def numbers(instrument: Polarimeter, bands: tuple[str, ...]) -> dict[str, Any]:
 
 
 def scene_key(spec: dict[str, Any], strata: dict[str, Any], instrument: Polarimeter, bands: tuple[str, ...]) -> str:
-    """Key of a scene file: its settings, the instrument, and the code that renders and partitions it."""
+    """Key of a scene file: its settings and product, the instrument, and the code that renders and partitions it."""
     code = digest({LAYOUT, *closure("radsens.scenes.files", SCENES[spec["kind"]].__name__, "radsens.gaps.strata")})
-    return key(scene=spec, strata=strata, instrument=numbers(instrument, bands), code=code)
+    return key(scene=content(spec), strata=strata, instrument=numbers(instrument, bands), code=code)
 
 
 def task_key(task: Task, scene: str, instrument: Polarimeter, bands: tuple[str, ...]) -> str:

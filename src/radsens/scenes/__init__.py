@@ -1,8 +1,11 @@
 """Reference scenes: one module per kind (see `single`), all behind `render`."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
+from hashlib import file_digest
+from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -55,3 +58,29 @@ def _physical(scene: Scene) -> Scene:
     if scene.sample.max(initial=0) >= MOST_SAMPLES:
         raise Fault(f"scene: its views have {scene.sample.max() + 1} samples in band {scene.band}, at most 2^32 are addressed")
     return scene
+
+
+def content(spec: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a scene as its key holds them: the digests of products in the place of their paths.
+
+    Raises
+    ------
+    Fault : the product cannot be read
+    """
+    if "scenes" in spec:
+        return {**spec, "scenes": [content(one) for one in spec["scenes"]]}
+    if "path" not in spec:
+        return spec
+    path = Path(spec["path"])
+    try:
+        about = path.stat()
+        return {**spec, "path": _sha256(path, about.st_size, about.st_mtime_ns)}
+    except OSError as error:
+        raise Fault(f"scene.path: {path} cannot be read ({error.strerror}); give the path of a product, a file") from error
+
+
+@cache
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """Digest of a file of this size and time of change [ns], taken once in a process: products have gigabytes."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

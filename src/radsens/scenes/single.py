@@ -12,12 +12,14 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from radsens.instrument import Polarimeter
-from radsens.scenes import analytic, broken_cloud, grid, landscape, orbit, target, uniform
+from radsens.scenes import analytic, broken_cloud, grid, l1c_3mi, landscape, orbit, parasol_l1b, target, uniform
 from radsens.scenes.analytic import Analytic
 from radsens.scenes.broken_cloud import BrokenCloud
 from radsens.scenes.grid import Grid
+from radsens.scenes.l1c_3mi import L1C3MI
 from radsens.scenes.landscape import Landscape
 from radsens.scenes.orbit import Orbit
+from radsens.scenes.parasol_l1b import ParasolL1B
 from radsens.scenes.target import Target
 from radsens.scenes.uniform import Uniform
 from radsens.schema import Scene
@@ -31,9 +33,11 @@ SCENES: dict[str, ModuleType] = {
     **dict.fromkeys(landscape.PRESETS, landscape),
     "broken_cloud": broken_cloud,
     "orbit": orbit,
+    "parasol_l1b": parasol_l1b,
+    "l1c_3mi": l1c_3mi,
 }
 
-Single = Uniform | Grid | Target | Analytic | Landscape | BrokenCloud | Orbit
+Single = Uniform | Grid | Target | Analytic | Landscape | BrokenCloud | Orbit | ParasolL1B | L1C3MI
 
 SingleSpec = Annotated[Single, Field(discriminator="kind")]
 
