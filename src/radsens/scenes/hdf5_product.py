@@ -123,12 +123,12 @@ def field(product: Product, name: str, kinds: tuple[str, ...], shape: tuple[int,
         raise Fault(f"{where} holds {found.dtype.name}, which must be {' or '.join(kinds)}")
     axes = ", ".join(layout.axes)
     if shape is not None and found.shape != shape:
-        raise Fault(f"{where} has the shape {_times(found.shape)}, which must be {_times(shape)}, from ({axes})")
+        raise Fault(f"{where} has the shape {times(found.shape)}, which must be {times(shape)}, from ({axes})")
     over = any(n > most for n, most in zip(found.shape, layout.largest, strict=False))
     if over or (shape is None and found.ndim != len(layout.largest)):
-        raise Fault(f"{where} has the shape {_times(found.shape)}; ({axes}) are at most {_times(layout.largest)}")
+        raise Fault(f"{where} has the shape {times(found.shape)}; ({axes}) are at most {times(layout.largest)}")
     if found.size == 0 or found.id.get_storage_size() == 0:
-        raise Fault(f"{where} is declared with the shape {_times(found.shape)}, but nothing was written into it")
+        raise Fault(f"{where} is declared with the shape {times(found.shape)}, but nothing was written into it")
     return Field(found, packing(dict(found.attrs), found.dtype, where))
 
 
@@ -139,5 +139,6 @@ def blocks(first: int, stop: int, width: int) -> Iterator[slice]:
         yield slice(start, min(start + height, stop))
 
 
-def _times(shape: tuple[int, ...]) -> str:
+def times(shape: tuple[int, ...]) -> str:
+    """A shape in words."""
     return " × ".join(map(str, shape)) or "of a single number"

@@ -29,7 +29,7 @@ from pydantic import Field as Knob
 
 from radsens.elementary import arctan
 from radsens.instrument import DEGREE, Detector, Polarimeter, double_azimuth, rotate
-from radsens.scenes.hdf5_product import Field, Layout, Place, Product, blocks, field, opened
+from radsens.scenes.hdf5_product import Field, Layout, Place, Product, blocks, field, opened, times
 from radsens.scenes.nadir_pointing import field_position
 from radsens.schema import Fault, Frozen, Scene
 
@@ -196,10 +196,11 @@ def chosen(spec: L1C3MI, instrument: Polarimeter, detector: Detector, components
 
 
 def _one_shape(bands: list[list[Field]], product: Product, name: str) -> tuple[int, ...]:
-    shapes = {one.shape for band in bands for one in band}
+    shapes = sorted({one.shape for band in bands for one in band})
     if len(shapes) > 1:
-        raise Fault(f"{product.file.filename}: data/{name}/measurement_data: the bands of one detector differ in shape: {shapes}")
-    return shapes.pop()
+        where, said = f"{product.file.filename}: data/{name}/measurement_data", ", ".join(map(times, shapes))
+        raise Fault(f"{where}: the bands of one detector differ in shape: {said}")
+    return shapes[0]
 
 
 def _angle(product: Product, name: str, variable: str, shape: tuple[int, ...]) -> Field:
