@@ -209,7 +209,7 @@ def _angle(product: Product, name: str, variable: str, shape: tuple[int, ...]) -
     inside = product.file.get(where)
     named = sorted(n for n in inside if n.startswith(variable)) if inside is not None else []
     fitting = [n for n in named if getattr(inside[n], "shape", None) == shape]
-    return field(product, f"{where}/{(fitting or named or [variable])[0]}", STORED, shape)
+    return field(product, f"{where}/{(fitting or [variable])[0]}", STORED, shape)
 
 
 def judged(
