@@ -138,6 +138,7 @@ class Scene:
     plane : name of the band's detector
     shape : (rows, columns) of that detector
     geometry : further fields of each pixel, (pixel,) [deg], for drawing and analysis
+    remark : what its reader must know of the choice of the pixels
     """
 
     band: str
@@ -153,3 +154,4 @@ class Scene:
     plane: str
     shape: tuple[int, int]
     geometry: dict[str, np.ndarray]
+    remark: str = ""

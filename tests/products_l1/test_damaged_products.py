@@ -69,7 +69,7 @@ def without(name):
 def dataset_instead(group, path):
     with h5py.File(path, "r+") as file:
         del file[group]
-        file.create_dataset(group, (3,))
+        file[group] = np.zeros(3)
 
 
 def moved(path):
@@ -125,10 +125,7 @@ DAMAGED_PARASOL = {
         f"Quality_Flags_Directional_Fields/Quality_Flags_02 is missing; {PARASOL} has it",
     ),
     "a group that is a dataset": (
-        lambda path: (
-            without("Data_Directional_Fields")(path),
-            h5py.File(path, "r+").create_dataset("Data_Directional_Fields", (3,)),
-        ),
+        lambda path: dataset_instead("Data_Directional_Fields", path),
         f"{I490P} is missing; {PARASOL} has it",
     ),
     "text": (remade(I490P, kind="S8"), f"{I490P} holds bytes64, which must be int16 or float32 or float64"),

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from radsens import chunk, provenance
-from radsens.products.images import band_image, bands_of
+from radsens.products.images import bands_of, realised
 from radsens.products.rewriting import FORMATS, add, sign
 from radsens.scenes import SCENES, render
 from radsens.scenes.hdf5_product import Place
@@ -74,8 +74,8 @@ def export(campaign: Any, source: str, realisation: int, output: Path, float32: 
     with copied(Path(spec.path), output) as part:
         scenes = render(spec, campaign.instrument, campaign.config.bands)
         for scene in (s for s in scenes if s.band in bands):
-            gap = band_image(campaign, task, scene, active, realisation).values["gap"][:3]
-            replaced = replace(campaign, part, scene, gap, float32)
+            gap = realised(campaign, task, scene, active, realisation)[2]
+            replaced = replace(campaign, part, scene, gap[:3], float32)
             values, cut = values + replaced[0], cut + replaced[1]
         if cut == values:
             raise Fault(f"{output}: none of the {values} values fits the packing of the product; use --float32")

@@ -16,7 +16,7 @@ import numpy as np
 from radsens import chunk, io, provenance
 from radsens.gaps.quantities import AOLP, MEANING, QUANTITIES, UNITS
 from radsens.gaps.statistics import MEAN, STD
-from radsens.gaps.strata import Strata, dolp, partition
+from radsens.gaps.strata import Partition, Strata, dolp, partition
 from radsens.models import polarimeter
 from radsens.products import figures
 from radsens.products.figures import Layout, Scale
@@ -110,15 +110,8 @@ def band_image(campaign: Any, task: Any, scene: Scene, layout: Layout, active: S
     ------
     Fault : the realisation failed, for the reason that its row in the campaign has
     """
-    here = acting(active, campaign.instrument, scene.band)
     threshold = campaign.config.strata.aolp_min_dolp
-    whole = Strata(aolp_min_dolp=threshold)
-    part, span = partition(whole, scene), range(realisation, realisation + 1)
-    gaps = realise_band(task, campaign.instrument, scene, part, here, span)
-    if gaps.outcome[0]:
-        reason = OUTCOMES[gaps.outcome[0]]
-        raise Fault(f"realisation: {realisation} failed in band {scene.band} ({reason}), so that it has no image")
-    gap = gap_image(task, campaign.instrument, scene, here, realisation)
+    part, gaps, gap = realised(campaign, task, scene, active, realisation)
     stokes = scene.stokes
     reference = np.stack([*stokes, dolp(stokes), figures.angle(stokes)])[: len(gap)]
     error = reference + gap
@@ -127,6 +120,25 @@ def band_image(campaign: Any, task: Any, scene: Scene, layout: Layout, active: S
     gap[AOLP:, ~part.aolp] = np.nan
     values = dict(zip(VERSIONS, (reference, error, gap), strict=True))
     return BandImage(scene.band, scene.plane, layout, scene.theta, threshold, values, gaps)
+
+
+def realised(
+    campaign: Any, task: Any, scene: Scene, active: Sequence[Any], realisation: int
+) -> tuple[Partition, BandGaps, np.ndarray]:
+    """One realisation of the band of a scene: the whole as one stratum, its row, and its gaps (quantity, pixel).
+
+    Raises
+    ------
+    Fault : the realisation failed, for the reason that its row in the campaign has
+    """
+    here = acting(active, campaign.instrument, scene.band)
+    whole = Strata(aolp_min_dolp=campaign.config.strata.aolp_min_dolp)
+    part, span = partition(whole, scene), range(realisation, realisation + 1)
+    gaps = realise_band(task, campaign.instrument, scene, part, here, span)
+    if gaps.outcome[0]:
+        reason = OUTCOMES[gaps.outcome[0]]
+        raise Fault(f"realisation: {realisation} failed in band {scene.band} ({reason}), so that it has no image")
+    return part, gaps, gap_image(task, campaign.instrument, scene, here, realisation)
 
 
 def netcdf(campaign: Any, source: str, realisation: int, images: Sequence[BandImage]) -> io.File:

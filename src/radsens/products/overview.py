@@ -26,12 +26,14 @@ def overview(campaign: Any) -> None:
     Fault : an empty stratum, or amplitudes that would lose more than 1 % of the draws
     """
     config = campaign.config
-    sizes, light, counts = _scene(config.strata, scenes.render(config.scene, campaign.instrument, config.bands))
+    sizes, remarks, light, counts = _scene(config.strata, scenes.render(config.scene, campaign.instrument, config.bands))
     lost = {name: lost_share(campaign, name) for name in campaign.names}
     out = console()
     out.print(f"[bold]campaign {config.campaign}[/] ({campaign.id}): {campaign.instrument.title}")
     pixels = " and ".join(f"{n} pixels" + (f" on {plane}" if len(sizes) > 1 else "") for plane, n in sizes.items())
     out.print(f"{pixels}, error in the {config.error_in}, {config.precision}, seed {config.seed}\n")
+    for remark in remarks:
+        out.print(f"[bold]note:[/] {remark}\n")
     out.print(
         grid(
             "scene",
@@ -60,19 +62,21 @@ def overview(campaign: Any) -> None:
         )
 
 
-def _scene(settings: Strata, found: Iterable[Scene]) -> tuple[dict[str, int], list[list[Any]], list[list[Any]]]:
-    """Pixels of each detector; rows of the table of the light, and of that of the strata. One band is held at a time."""
+def _scene(settings: Strata, found: Iterable[Scene]) -> tuple[dict[str, int], list[str], list[list[Any]], list[list[Any]]]:
+    """Pixels of each detector; remarks; rows of the table of the light, and of that of the strata. One band is held at a time."""
     sizes: dict[str, int] = {}
+    remarks: dict[str, None] = {}  # each once, in their order
     light: list[list[Any]] = []
     counts: dict[str, list[int]] = {}
     for scene in refuse_empty(settings, found):
         part, shares = partition(settings, scene), (0, 0.5, 1)
         i, p = np.quantile(scene.stokes[0], shares).tolist(), np.quantile(dolp(scene.stokes), shares).tolist()
         sizes[scene.plane] = scene.theta.size
+        remarks |= {scene.remark: None} if scene.remark else {}
         light.append([scene.band, *i, *p, f"{1 - part.aolp.mean():.1%}"])
         for name, n in zip(part.names, tiles.count(part).n_strata[0].astype(int).tolist(), strict=True):
             counts.setdefault(name, []).append(n)
-    return sizes, light, [[name, *n] for name, n in counts.items()]
+    return sizes, list(remarks), light, [[name, *n] for name, n in counts.items()]
 
 
 def models(campaign: Any, name: str, band: str) -> tuple[IRM, IRM, int]:

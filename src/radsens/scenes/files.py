@@ -48,6 +48,7 @@ def _variables(scenes: Iterable[Scene]) -> Iterator[tuple[str, io.Variable]]:
         if scene.plane not in planes:
             yield from _pixels(scene)
         light = {"units": "1", "long_name": f"normalised radiance pi L / E0 of band {scene.band}, in the focal-plane frame"}
+        light |= {"comment": scene.remark} if scene.remark else {}
         yield STOKES + scene.band, io.Variable(("stokes_component", PIXEL + scene.plane), scene.stokes, light)
         bands.append(scene.band)
         planes.add(scene.plane)
@@ -117,5 +118,6 @@ def read(path: str | Path, band: str, geometry: bool = True) -> Scene:
             for n, v in file.variables.items()
             if n.startswith(GEOMETRY) and v.dimensions == (PIXEL + plane,)
         },
+        remark=str(stokes.attributes.get("comment", "")),
         **{n: v.astype(np.int64) if v.dtype.kind in "iu" else v for n, v in fields.items()},
     )

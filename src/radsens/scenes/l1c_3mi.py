@@ -64,7 +64,7 @@ class Part(NamedTuple):
 
     name: str
     first: int
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ def places(spec: L1C3MI, scene: Scene) -> list[Place]:
 
 def _places(parts: Iterable[Part], address: np.ndarray) -> Iterator[Place]:
     for part in parts:
-        for cells in blocks(0, *part.shape):
+        for cells in blocks(0, part.shape[0], part.shape[1]):
             edges = part.first + np.array([cells.start, cells.stop]) * part.shape[1]
             first, stop = map(int, np.searchsorted(address, edges))
             cell, view = np.divmod(address[first:stop] - edges[0], part.shape[1])
