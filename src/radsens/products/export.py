@@ -72,6 +72,8 @@ def export(campaign: Any, source: str, realisation: int, output: Path, float32: 
     bands = bands_of(campaign, source, active)
     values = cut = 0
     with copied(Path(spec.path), output) as part:
+        with FORMATS[spec.kind].opened(part) as file:
+            sign(file, _history(campaign, source, realisation), _provenance(campaign, source, realisation, float32))
         scenes = render(spec, campaign.instrument, campaign.config.bands)
         for scene in (s for s in scenes if s.band in bands):
             gap = realised(campaign, task, scene, active, realisation)[2]
@@ -79,8 +81,6 @@ def export(campaign: Any, source: str, realisation: int, output: Path, float32: 
             values, cut = values + replaced[0], cut + replaced[1]
         if cut == values:
             raise Fault(f"{output}: none of the {values} values fits the packing of the product; use --float32")
-        with FORMATS[spec.kind].opened(part) as file:
-            sign(file, _history(campaign, source, realisation), _provenance(campaign, source, realisation, float32))
     return Exported(output, values, cut)
 
 

@@ -57,7 +57,7 @@ def sign(file: Any, line: str, about: dict[str, Any]) -> None:
         file.attrs["history"] = line
         file.create_group(GROUP).attrs.update(about)
     else:
-        file.setncattr_string("history", line)
+        file.setncattr("history", line)
         file.createGroup(GROUP).setncatts(about)
 
 
