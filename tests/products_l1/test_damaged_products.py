@@ -232,7 +232,10 @@ BAD_KNOBS = [
     ({"reject": [15]}, "scene.reject.0: must be ≤ 14, got 15"),
     ({"u_sign": 2}, "scene.u_sign: must be 1 or -1, got 2"),
     ({"path": ""}, "scene.path"),
-    ({"window": [0, 1]}, "scene.window: unknown key, got [0, 1]; allowed are kind, path, views, rows, columns, reject, u_sign"),
+    (
+        {"window": [0, 1]},
+        "scene.window: unknown key, got [0, 1]; allowed are kind, path, views, rows, columns, reject, mirror, u_sign",
+    ),
 ]
 
 

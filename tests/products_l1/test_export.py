@@ -17,27 +17,26 @@ from radsens.chunk import active_of
 from radsens.cli import app, run
 from radsens.scenes import SCENES
 
-BANDS = ("490P", "565NP")
+BANDS = {"parasol_l1b": ("490P", "565NP"), "l1c_3mi": ("490P", "763NP", "1650P")}
+INSTRUMENTS = {"parasol_l1b": "parasol", "l1c_3mi": "3mi"}
 CAMPAIGN = {
     "campaign": "product",
-    "instrument": "parasol",
-    "bands": list(BANDS),
     "strata": {"scene_class": True},
     "seed": 7,
     "realisations": 4,
     "span": 4,
-    "sources": {"relative_transmission": {"sigma": 0.02}, "radiometric_noise": {"snr": 200}, "non_linearity": {"sigma": 0.02}},
+    "sources": {"relative_transmission": {"sigma": 0.02}, "radiometric_noise": {"snr": 200}, "non_linearity": {"sigma": 0.15}},
 }
 WRITERS = {
     "parasol_l1b": l1_layouts.parasol,
-    "l1c_3mi": lambda path: l1_layouts.three_mi(path, ("490P", "670P", "865P"), ("565NP",), cells=12, altitude=705.0),
+    "l1c_3mi": lambda path: l1_layouts.three_mi(path, ("490P", "670P", "1650P"), ("763NP",), ("1650P",), 12, altitude=817.0),
 }
 NAMES = {
     "parasol_l1b": {f"Data_Directional_Fields/{n}" for n in ("I490P", "Q490P", "U490P", "I565NP")},
     "l1c_3mi": {
         f"data/overlap_00{n}/measurement_data/{name}"
         for n in (0, 1)
-        for name in (*(f"r_0490/reflectance_{c}" for c in "IQU"), "r_0565/reflectance_I")
+        for name in (*(f"r_{b}/reflectance_{c}" for b in ("0490", "1650") for c in "IQU"), "r_0763/reflectance_I")
     },
 }
 KINDS = pytest.mark.parametrize("kind", WRITERS)
@@ -61,8 +60,8 @@ def campaign(here, originals):
 
     def lay(kind, **changes):
         shutil.copy(originals / kind, "product")
-        scene = {"kind": kind, "path": "product"} | changes.pop("scene", {})
-        Path("c.yaml").write_text(yaml.safe_dump({**CAMPAIGN, "scene": scene, **changes}), encoding="utf-8")
+        tree = {**CAMPAIGN, "instrument": INSTRUMENTS[kind], "bands": list(BANDS[kind]), **changes}
+        Path("c.yaml").write_text(yaml.safe_dump({"scene": {"kind": kind, "path": "product"}, **tree}), encoding="utf-8")
         return Campaign.read("c.yaml")
 
     return lay
@@ -118,7 +117,7 @@ def test_only_the_stokes_of_the_bands_of_the_campaign_are_changed(campaign, kind
     campaign(kind)
     before, after = everything("product"), everything(exported("relative_transmission", 2))
     changed = {n for n in before if n != "/" and before[n] != after[n]}
-    polarised = {n for n in NAMES[kind] if "565" not in n}  # the source acts on polarisers
+    polarised = {n for n in NAMES[kind] if "565" not in n and "763" not in n}  # the source acts on polarisers
     assert changed == polarised
     for name in changed:  # values alone: attributes and packing stay
         assert after[name][0] == before[name][0]
@@ -158,7 +157,7 @@ def test_netcdf_reads_what_was_exported_from_netcdf(campaign):
 def expected_gaps(found, source, realisation):
     """ΔI, ΔQ, ΔU of each band in the frame and unit of the product, at the addresses of its samples."""
     spec, task = found.config.scene, found.task(source)
-    for scene in scenes.render(spec, found.instrument, BANDS):
+    for scene in scenes.render(spec, found.instrument, found.config.bands):
         here = realise.acting(active_of(task), found.instrument, scene.band)
         gap = realise.gap_image(task, found.instrument, scene, here, realisation)
         stokes = np.zeros((3, scene.theta.size))
@@ -199,10 +198,10 @@ def test_the_gaps_of_the_realisation_are_in_the_file(campaign, kind, words, roun
 def test_an_export_without_packing_is_read_as_a_product_again(campaign, kind):
     """What had no value still has none, and the gaps below a step of the packing are there."""
     found = campaign(kind)
-    first = {s.band: s for s in scenes.render(found.config.scene, found.instrument, BANDS)}
+    first = {s.band: s for s in scenes.render(found.config.scene, found.instrument, found.config.bands)}
     shutil.copy(exported("radiometric_noise", 1, "--float32"), "again")
     again = found.config.scene.model_copy(update={"path": "again"})
-    for scene in scenes.render(again, found.instrument, BANDS):
+    for scene in scenes.render(again, found.instrument, found.config.bands):
         np.testing.assert_array_equal(scene.sample, first[scene.band].sample)
         assert scene.remark == first[scene.band].remark
         task = found.task("radiometric_noise")
@@ -241,10 +240,7 @@ def test_a_product_under_another_name_gives_the_same_keys(campaign):
 
 
 def test_a_scene_that_is_no_product_has_nothing_to_export(campaign, refused):
-    campaign("parasol_l1b", scene={})
-    tree = yaml.safe_load(Path("c.yaml").read_text(encoding="utf-8"))
-    tree["scene"], tree["strata"] = {"kind": "uniform", "i": 0.2, "dolp": 0.3, "aolp": 20, "pixels": 20}, {}
-    Path("c.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+    campaign("parasol_l1b", scene={"kind": "uniform", "i": 0.2, "dolp": 0.3, "aolp": 20, "pixels": 20}, strata={})
     said = refused("export", "c.yaml", "control", 0, "--output", "out")
     assert said == "scene.kind: uniform is no product, so that there is nothing to export; parasol_l1b and l1c_3mi are"
 

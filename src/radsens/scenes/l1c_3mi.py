@@ -6,8 +6,8 @@ the cell, which a platform that points at the nadir turns by ψ = φ = atan2(y, 
 
 The product has no detector addresses. They are found from the view angles by `nadir_pointing`, over a sphere, with the
 altitude and the heading of the instrument's file; the flight direction is that in which the satellite moves over the cell
-from its first to its last view. What this leaves out (attitude, flattening: some 0.2°) moves a sample by less than two
-elements. A cell seen once has no flight direction and is left out.
+from its first to its last view. What this leaves out (attitude, flattening) moves a sample by an element or two per 0.2°. A cell
+seen once has no flight direction and is left out.
 
 No real product was at hand (docs/real_products.md). Assumed: names of groups and variables as in a public reader of the layout;
 views in the order of time; angles of each viewing dimension beside each other in `geolocation_data`, told apart by their

@@ -3,8 +3,10 @@
 I, Q and U of the product are normalised radiances πL/E₀. Q and U refer to the meridian frame of the ground pixel, the plane
 of its zenith and the line of sight. For a platform that points at the nadir the optical axis lies in that plane, so
 that it appears in the focal plane as the radius through the pixel: the frame is turned from the focal-plane x axis by
-ψ = φ = atan2(y, x). The attitude is not in the product; over WGS84 the pointing leaves some 0.2° in ψ, an error of AoLP of
-that size and none of DoLP. `u_sign` is there because the sign of U could not be held against a real product.
+ψ = φ = atan2(y, x). Over the ellipsoid the two differ by up to 0.05° for a platform that points at the geocentre, and by up to
+some 0.2° if it points along the local vertical or its attitude, which is not in the product, is off by as much: an error of AoLP
+of that size and none of DoLP. `u_sign` and `mirror` are there because neither the sign of U nor the sides from which rows and
+columns count could be held against a real product.
 
 `CCD_row` and `CCD_column` are those of band 670P2; another filter saw the same ground some 0.4 elements away per step of the
 wheel between them (recalled), which is not corrected. The product was resampled on its grid by bicubic interpolation:
@@ -66,6 +68,9 @@ class ParasolL1B(Frozen):
         (2, 3, 4, 5, 6),
         description="quality flags, 1 to 14, of which none may be set: optics polarisation (2), saturated or lacking (3 to 6), "
         "border of the matrix (7 to 10), stray light (11 to 14); flag 1 is a class of attitude [1]",
+    )
+    mirror: Literal["none", "rows", "columns", "both"] = Knob(
+        "none", description="detector addresses of the product that count against the axes of the focal plane"
     )
     u_sign: Literal[1, -1] = Knob(1, description="sign of the product's U in the frames of the tool [1]")
 
@@ -269,7 +274,7 @@ def chosen(spec: ParasolL1B, plane: FocalPlane, components: dict[str, tuple[str,
     if not total:
         raise Fault(f"{spec.path}: no sample is left of {lost.sum()} in bands {', '.join(components)}: {reasons}")
     joined = {name: np.concatenate([one[name] for one in kept]) for name in kept[0]}
-    return assembled(joined, plane, f"{total} of {total + lost.sum()} samples taken; left out: {reasons or 'none'}")
+    return assembled(spec, joined, plane, f"{total} of {total + lost.sum()} samples taken; left out: {reasons or 'none'}")
 
 
 def judged(found: Fields, area: Window, rows: slice, plane: FocalPlane) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
@@ -334,10 +339,13 @@ def scene_classes(cloud: np.ndarray, land: np.ndarray, marked: np.ndarray) -> np
     return np.where(marked, np.select([cloud == 0, cloud == 100], [clear, 4], 3), CLASSES.index("unmarked"))
 
 
-def assembled(joined: dict[str, np.ndarray], plane: FocalPlane, remark: str) -> Samples:
+def assembled(spec: ParasolL1B, joined: dict[str, np.ndarray], plane: FocalPlane, remark: str) -> Samples:
     """Samples with their place in the field; classes that occur keep their names."""
-    x, y = plane.place(joined["row"], joined["column"])
-    detector = np.rint(joined["row"]).astype(np.int64) * plane.columns + np.rint(joined["column"]).astype(np.int64)
+    row, column = joined["row"], joined["column"]
+    row = plane.rows - 1 - row if spec.mirror in ("rows", "both") else row
+    column = plane.columns - 1 - column if spec.mirror in ("columns", "both") else column
+    x, y = plane.place(row, column)
+    detector = np.rint(row).astype(np.int64) * plane.columns + np.rint(column).astype(np.int64)
     present, scene_class = np.unique(joined["scene_class"], return_inverse=True)
     return Samples(
         address=joined["address"],
