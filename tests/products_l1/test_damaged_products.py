@@ -12,6 +12,11 @@ from netCDF4 import Dataset
 from tests import l1_layouts
 from tests.workflow_tools import TINY
 
+from radsens.chunk import SceneTask
+from radsens.instrument import load
+from radsens.scenes import render
+from radsens.schema import Fault, validated
+
 PARASOL, THREE_MI = "a PARASOL level-1B product in HDF5", "a 3MI level-1C product in netCDF"
 I490P, CCD = "Data_Directional_Fields/I490P", "Data_Directional_Fields/CCD_row"
 I0490, VZA = "data/overlap_000/measurement_data/r_0490/reflectance_I", "data/overlap_000/geolocation_data/satellite_zenith_angle"
@@ -114,19 +119,19 @@ ANY = {
     "empty": (lambda path: path.write_bytes(b""), "cannot be read as {title} ("),
     "not HDF5": (lambda path: path.write_text("I490P: 0.1\n"), "cannot be read as {title} ("),
     "truncated": (lambda path: os.truncate(path, path.stat().st_size // 2), "cannot be read as {title} ("),
-    "another netCDF": (other_netcdf, "{first} is missing; {title} has it"),
+    "another netCDF": (other_netcdf, "{first} is missing or damaged; {title} has it"),
 }
 DAMAGED_PARASOL = {
     "a flipped byte": (flipped, "cannot be read as a PARASOL level-1B product in HDF5 ("),
-    "no group": (without("Data_Directional_Fields"), f"{I490P} is missing; {PARASOL} has it"),
-    "no dataset": (without(CCD), f"{CCD} is missing; {PARASOL} has it"),
+    "no group": (without("Data_Directional_Fields"), f"{I490P} is missing or damaged; {PARASOL} has it"),
+    "no dataset": (without(CCD), f"{CCD} is missing or damaged; {PARASOL} has it"),
     "no flags": (
         without("Quality_Flags_Directional_Fields"),
-        f"Quality_Flags_Directional_Fields/Quality_Flags_02 is missing; {PARASOL} has it",
+        f"Quality_Flags_Directional_Fields/Quality_Flags_02 is missing or damaged; {PARASOL} has it",
     ),
     "a group that is a dataset": (
         lambda path: dataset_instead("Data_Directional_Fields", path),
-        f"{I490P} is missing; {PARASOL} has it",
+        f"{I490P} is missing or damaged; {PARASOL} has it",
     ),
     "text": (remade(I490P, kind="S8"), f"{I490P} holds bytes64, which must be int16 or float32 or float64"),
     "wrong type": (remade(I490P, kind="int8"), f"{I490P} holds int8, which must be int16 or float32 or float64"),
@@ -166,16 +171,16 @@ DAMAGED_PARASOL = {
     ),
 }
 DAMAGED_3MI = {
-    "no group": (without("data/overlap_000"), f"data/overlap_000 is missing; {THREE_MI} has it"),
+    "no group": (without("data/overlap_000"), f"data/overlap_000 is missing or damaged; {THREE_MI} has it"),
     "data is a variable": (
         lambda path: dataset_instead("data", path),
-        f"data/overlap_000 is missing; {THREE_MI} has it",
+        f"data/overlap_000 is missing or damaged; {THREE_MI} has it",
     ),
-    "no band": (without("data/overlap_000/measurement_data/r_0490"), f"{I0490} is missing; {THREE_MI} has it"),
-    "no angles": (without(VZA), f"{VZA} is missing; {THREE_MI} has it"),
+    "no band": (without("data/overlap_000/measurement_data/r_0490"), f"{I0490} is missing or damaged; {THREE_MI} has it"),
+    "no angles": (without(VZA), f"{VZA} is missing or damaged; {THREE_MI} has it"),
     "no geolocation": (
         without("data/overlap_000/geolocation_data"),
-        f"data/overlap_000/geolocation_data/solar_zenith_angle is missing; {THREE_MI} has it",
+        f"data/overlap_000/geolocation_data/solar_zenith_angle is missing or damaged; {THREE_MI} has it",
     ),
     "wrong type": (remade(I0490, kind="int8"), f"{I0490} holds int8, which must be int16 or "),
     "scale 0": (attribute(I0490, "scale_factor", 0.0), f"{I0490}: its scale_factor is 0, which must lie between 1e-12 and 1"),
@@ -221,6 +226,31 @@ def test_a_damaged_parasol_product_is_told_in_one_sentence(here, refused, origin
 @pytest.mark.parametrize(("spoil", "said"), DAMAGED_3MI.values(), ids=DAMAGED_3MI)
 def test_a_damaged_3mi_product_is_told_in_one_sentence(here, refused, originals, spoil, said):
     assert_told(refused, originals, "l1c_3mi", spoil, said)
+
+
+@pytest.mark.parametrize("kind", ["parasol_l1b", "l1c_3mi"])
+def test_bytes_changed_anywhere_are_told_in_one_sentence_or_read_as_numbers(here, originals, kind):
+    """Random damage of headers, attributes and counts: nothing but a sentence comes out, and never a scene that cannot be."""
+    generator, intact = np.random.default_rng(20260101), (originals / kind).read_bytes()
+    instrument, spec = load("parasol"), validated(SceneTask, scene_task(kind)).scene
+    told = []
+    for _ in range(60):
+        content = bytearray(intact)
+        for place in generator.integers(len(content), size=4):
+            content[place] = generator.integers(256)
+        Path("product").write_bytes(content)
+        try:
+            scenes = list(render(spec, instrument, ("490P", "565NP")))
+        except Fault as fault:
+            told.append(str(fault))
+        else:
+            assert all(np.isfinite(scene.stokes).all() for scene in scenes)
+    assert len(told) > 5
+    assert all(len(sentence.splitlines()) == 1 for sentence in told)
+
+
+def scene_task(kind):
+    return {"instrument": "parasol", "bands": ["490P"], "scene": {"kind": kind, "path": "product"}, "strata": {}}
 
 
 BAD_KNOBS = [

@@ -118,9 +118,10 @@ def field(product: Product, name: str, kinds: tuple[str, ...], shape: tuple[int,
     layout, where = product.layout, f"{product.file.filename}: {name}"
     found = product.file.get(name)
     if not isinstance(found, h5py.Dataset):
-        raise Fault(f"{where} is missing; {layout.title} has it")
-    if found.dtype.name not in kinds:
-        raise Fault(f"{where} holds {found.dtype.name}, which must be {' or '.join(kinds)}")
+        raise Fault(f"{where} is missing or damaged; {layout.title} has it")
+    kind, attributes = _header(found, where)
+    if kind.name not in kinds:
+        raise Fault(f"{where} holds {kind.name}, which must be {' or '.join(kinds)}")
     axes = ", ".join(layout.axes)
     if shape is not None and found.shape != shape:
         raise Fault(f"{where} has the shape {times(found.shape)}, which must be {times(shape)}, from ({axes})")
@@ -129,7 +130,15 @@ def field(product: Product, name: str, kinds: tuple[str, ...], shape: tuple[int,
         raise Fault(f"{where} has the shape {times(found.shape)}; ({axes}) are at most {times(layout.largest)}")
     if found.size == 0 or found.id.get_storage_size() == 0:
         raise Fault(f"{where} is declared with the shape {times(found.shape)}, but nothing was written into it")
-    return Field(found, packing(dict(found.attrs), found.dtype, where))
+    return Field(found, packing(attributes, kind, where))
+
+
+def _header(dataset: Any, where: str) -> tuple[np.dtype, dict[str, Any]]:
+    """Type and attributes of a dataset, which numpy may have no words for when they are damaged."""
+    try:
+        return dataset.dtype, dict(dataset.attrs)
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise Fault(f"{where} has a damaged header ({' '.join(str(error).split())[:160]})") from error
 
 
 def blocks(first: int, stop: int, width: int) -> Iterator[slice]:

@@ -152,7 +152,7 @@ def groups(product: Product, spec: L1C3MI) -> list[str]:
     data = product.file.get("data")
     found = sorted(name for name in data if OVERLAP.fullmatch(name)) if isinstance(data, h5py.Group) else []
     if not found:
-        raise Fault(f"{product.file.filename}: data/overlap_000 is missing; {product.layout.title} has it")
+        raise Fault(f"{product.file.filename}: data/overlap_000 is missing or damaged; {product.layout.title} has it")
     if spec.overlaps == "all":
         return found
     asked = [f"overlap_{number:03d}" for number in sorted(set(spec.overlaps))]
@@ -208,7 +208,7 @@ def _angle(product: Product, name: str, variable: str, shape: tuple[int, ...]) -
     where = f"data/{name}/geolocation_data"
     inside = product.file.get(where)
     named = sorted(n for n in inside if n.startswith(variable)) if inside is not None else []
-    fitting = [n for n in named if getattr(inside[n], "shape", None) == shape]
+    fitting = [n for n in named if getattr(inside.get(n), "shape", None) == shape]
     return field(product, f"{where}/{(fitting or [variable])[0]}", STORED, shape)
 
 
