@@ -12,6 +12,7 @@ from netCDF4 import Dataset
 from tests import l1_layouts
 from tests.workflow_tools import TINY
 
+from radsens.campaign import Campaign
 from radsens.chunk import SceneTask
 from radsens.instrument import load
 from radsens.scenes import render
@@ -216,6 +217,15 @@ def assert_told(refused, originals, kind, spoil, said):
 @pytest.mark.parametrize(("spoil", "said"), ANY.values(), ids=ANY)
 def test_a_file_that_is_no_product_is_told_in_one_sentence(here, refused, originals, kind, title, first, spoil, said):
     assert_told(refused, originals, kind, spoil, said.format(title=title, first=first))
+
+
+def test_a_product_that_is_gone_is_told_before_the_workflow_begins(here, originals, capsys):
+    asked("parasol_l1b", "gone.h5")
+    with pytest.raises(SystemExit) as stop:
+        Campaign.load(yaml.safe_load(Path("campaign.yaml").read_text(encoding="utf-8")))
+    assert stop.value.code == 2
+    said = "radsens: scene.path: gone.h5 cannot be read (No such file or directory); give the path of a product, a file\n"
+    assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize(("spoil", "said"), DAMAGED_PARASOL.values(), ids=DAMAGED_PARASOL)

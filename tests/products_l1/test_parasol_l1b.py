@@ -15,6 +15,7 @@ from tests import l1_layouts
 from tests.l1_layouts import MISSING, SCALE
 
 from radsens.scenes import content, parasol_l1b, render
+from radsens.scenes.collection import Collection
 from radsens.scenes.nadir_pointing import field_position
 from radsens.scenes.parasol_l1b import ParasolL1B
 from radsens.schema import Fault
@@ -211,6 +212,19 @@ def test_the_key_of_a_scene_holds_the_content_of_the_product_and_not_its_name(pr
     assert content(spec(product).model_dump()) == content(spec(copy).model_dump())
     set_counts(copy, {"Data_Directional_Fields/I490P": ((0, 0, 0), 1)})
     assert content(spec(product).model_dump()) != content(spec(copy).model_dump())
+
+
+def test_products_may_be_analysed_together(written, product, parasol):
+    """In a collection: each has its samples, its remark, and its content in the key."""
+    set_counts(product, {"Data_Directional_Fields/I490P": ((0, 0, 0), 32767)})
+    both = Collection(kind="collection", scenes=(spec(written[0]), spec(product)))
+    (scene,) = render(both, parasol, ["490P"])
+    assert (scene.sample.size, np.unique(scene.sample).size) == (959, 959)
+    assert scene.remark.startswith("480 of 480 samples taken; ")
+    assert scene.remark.endswith("; 479 of 480 samples taken; left out: 1 without a value")
+    contents = [one["path"] for one in content(both.model_dump())["scenes"]]
+    assert contents == [content(spec(path).model_dump())["path"] for path in (written[0], product)]
+    assert contents[0] != contents[1]
 
 
 def test_a_product_of_gigabytes_that_was_hardly_written_takes_no_memory(product, parasol):

@@ -60,4 +60,5 @@ def joined(parts: Sequence[Scene]) -> Scene:
         plane=parts[0].plane,
         shape=parts[0].shape,
         geometry=geometry,
+        remark="; ".join(dict.fromkeys(part.remark for part in parts if part.remark)),
     )
