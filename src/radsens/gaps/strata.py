@@ -18,6 +18,7 @@ from radsens.schema import Fault, Frozen, Scene
 
 ALL = "all"
 MOST_CELLS = 400
+BLOCK = 1 << 18  # pixels whose fields are computed at a time
 
 Edges = Annotated[tuple[float, ...], Field(min_length=2)]
 
@@ -97,28 +98,40 @@ def _between(values: np.ndarray, edges: tuple[float, ...], unit: str) -> tuple[n
 
 
 def classes(strata: Strata, scene: Scene, field: str) -> tuple[np.ndarray, list[str]]:
-    """Class of each pixel in one field, and the names of the strata."""
+    """Class of each pixel in one field, and the names of the strata; in small integers and by blocks, as pixels are many."""
+    if field == "scene_class":
+        index, names = scene.scene_class.astype(np.int16), list(scene.class_names)
+    else:
+        blocks = [_measured(strata, scene, field, slice(a, a + BLOCK)) for a in range(0, max(scene.theta.size, 1), BLOCK)]
+        index, names = np.concatenate([block for block, _ in blocks]), blocks[0][1]
+    return index, [f"{field}:{n}" for n in names]
+
+
+def _measured(strata: Strata, scene: Scene, field: str, part: slice) -> tuple[np.ndarray, list[str]]:
+    """Class of some pixels by the value of a field, and the names of the classes."""
+    stokes = scene.stokes[:, part]
     match field:
         case "field":
-            index, names = _between(np.degrees(scene.theta), strata.field or (), "deg")
+            index, names = _between(np.degrees(scene.theta[part]), strata.field or (), "deg")
         case "dolp":
-            index, names = _between(dolp(scene.stokes), strata.dolp or (), "")
+            index, names = _between(dolp(stokes), strata.dolp or (), "")
         case "radiance":
-            index, names = _between(scene.stokes[0], strata.radiance or (), "")
-        case "aolp":
-            edges = tuple(np.linspace(0, 60, (strata.aolp or 1) + 1))
-            index, names = _between(np.rint(aolp(scene.stokes) * 1e9) / 1e9 % 60, edges, "deg")
+            index, names = _between(stokes[0], strata.radiance or (), "")
         case _:
-            index, names = scene.scene_class.astype(int), list(scene.class_names)
-    return index, [f"{field}:{n}" for n in names]
+            edges = tuple(np.linspace(0, 60, (strata.aolp or 1) + 1))
+            index, names = _between(np.rint(aolp(stokes) * 1e9) / 1e9 % 60, edges, "deg")
+    return index.astype(np.int16), names
 
 
 def partition(strata: Strata, scene: Scene) -> Partition:
     """Cells and strata of a scene in its band."""
     found = [classes(strata, scene, f) for f in strata.fields]
     shape = [len(names) + 1 for _, names in found]  # the first class of each field is outside its edges
-    codes = np.ravel_multi_index([index + 1 for index, _ in found], shape) if found else np.zeros(scene.theta.size, int)
-    used, cell = np.unique(codes, return_inverse=True)
+    codes = np.zeros(scene.theta.size, np.int32)
+    for (index, _), size in zip(found, shape, strict=True):
+        codes = codes * np.int32(size) + (index + 1)
+    occupied = np.bincount(codes, minlength=1) > 0
+    used, cell = np.flatnonzero(occupied), (np.cumsum(occupied) - 1)[codes]
     place = np.array(np.unravel_index(used, shape)) - 1 if found else np.zeros((0, used.size), int)
     names, member = [ALL], [np.zeros(used.size, int)]
     for (_, more), index in zip(found, place, strict=True):
@@ -138,9 +151,9 @@ def partition(strata: Strata, scene: Scene) -> Partition:
 def refuse_empty(strata: Strata, scenes: Iterable[Scene]) -> Iterator[Scene]:
     """The same scenes; after the last, a class that holds no pixel in any band is refused: a mistake in its edges.
 
-    Crossed strata may be empty.
+    Crossed strata may be empty, and scene classes, whose names the user did not choose.
     """
-    counts: dict[str, Counter[str]] = {field: Counter() for field in strata.fields}
+    counts: dict[str, Counter[str]] = {field: Counter() for field in strata.fields if field != "scene_class"}
 
     def counted(scene: Scene) -> Scene:
         for field, of_class in counts.items():

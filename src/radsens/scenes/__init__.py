@@ -24,6 +24,9 @@ SceneSpec = Annotated[Single | Collection, Field(discriminator="kind")]
 ROUNDING = 1e-12
 """Room for the rounding of Q and U when DoLP = 1 [1]."""
 
+BLOCK = 1 << 18
+"""Pixels that are looked at together, since there may be many [1]."""
+
 MOST_SAMPLES = 1 << 32
 """Addresses that the random fields have for the samples of a band [1]."""
 
@@ -47,11 +50,18 @@ def render(spec: Single | Collection, instrument: Polarimeter, bands: Sequence[s
     return map(_physical, kind.render(spec, instrument, tuple(bands)))
 
 
+def _impossible(stokes: np.ndarray) -> tuple[int, int]:
+    """How many of some Stokes vectors (3, pixel) have not I > 0, and how many not DoLP ≤ 1."""
+    i, q, u = stokes
+    polarised = q * q + u * u <= i * i * (1 + ROUNDING)
+    return int((~((i > 0) & np.isfinite(i))).sum()), int((~polarised).sum())
+
+
 def _physical(scene: Scene) -> Scene:
     """The scene, which is refused unless an instrument can see it."""
-    i, q, u = scene.stokes
-    for wrong, what in (~((i > 0) & np.isfinite(i)), "I ≤ 0"), (~(q * q + u * u <= i * i * (1 + ROUNDING)), "DoLP > 1"):
-        if count := np.count_nonzero(wrong):
+    dark, over = np.sum([_impossible(scene.stokes[:, a : a + BLOCK]) for a in range(0, scene.theta.size, BLOCK)], axis=0)
+    for count, what in (dark, "I ≤ 0"), (over, "DoLP > 1"):
+        if count:
             raise Fault(
                 f"scene: {what} or not a number in {count} pixels of band {scene.band}; every pixel needs I > 0 and DoLP ≤ 1"
             )

@@ -7,7 +7,8 @@ frame and turned to the focal plane, the only frame in which it is mixed.
 
 import datetime
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -92,22 +93,24 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Frame:
-    """What is kept of one view by one detector.
+    """What the light of one view by one detector depends on, for the pixels that see sunlit ground; float32, as views are many.
 
     Attributes
     ----------
-    pixels : (pixel,) detector addresses of the pixels that see sunlit ground
-    directions : of these
+    directions : of the pixels
     turn : cos 2ψ and sin 2ψ from their meridian to the focal plane, (2, pixel)
-    shares : (state, pixel) part of each that each state covers, float32
-    classes : (pixel,) index of the scene class
-    geometry : angles and places for the scene file, (pixel,) float32 [deg]
+    shares : (state, pixel) part of each that each state covers
     """
 
-    pixels: np.ndarray
     directions: Directions
     turn: np.ndarray
     shares: np.ndarray
+
+
+class Places(NamedTuple):
+    """What the scene file says of the pixels of a frame: detector address, scene class, angles and places on the ground [deg]."""
+
+    pixels: np.ndarray
     classes: np.ndarray
     geometry: dict[str, np.ndarray]
 
@@ -124,13 +127,13 @@ def requests(mixture: Mixture, instrument: Polarimeter, bands: Sequence[str]) ->
 
 def render(mixture: Mixture, acquisition: Acquisition, instrument: Polarimeter, bands: Sequence[str]) -> Iterator[Scene]:
     """Scenes of the bands, one after another; the geometry is computed once for the bands of a detector that come together."""
-    detector, shared, frames = None, {}, []
+    detector: Detector | None = None
+    frames: list[Frame] = []
+    shared: dict[str, Any] = {}
     for name in bands:
         if instrument.detector(name) != detector:
-            detector = instrument.detector(name)
-            frames = [_frame(mixture, acquisition, instrument, detector, view) for view in range(acquisition.views)]
-            shared = _shared(mixture, detector, frames)
-            frames = [replace(frame, geometry={}) for frame in frames]  # they are in `shared`; memory is short
+            detector, frames, shared = instrument.detector(name), [], {}
+            frames, shared = _seen(mixture, acquisition, instrument, detector)
         made = tables(requests(mixture, instrument, [name]))
         yield Scene(band=name, stokes=light(mixture, instrument.band(name), made, frames), **shared)
 
@@ -144,10 +147,15 @@ def light(mixture: Mixture, band: Band, made: Sequence[Table], frames: Sequence[
     grids = [fine(table, mu, mu0) for table in made]
     grounds = [surfaces.reflection(state.surface, band.wavelength) for state in mixture.states.values()]
     heights = [state.height for state in mixture.states.values()]
-    return np.concatenate([_seen(frame, band, made, grids, grounds, heights) for frame in frames], axis=1)
+    out, first = np.empty((3, sum(frame.shares.shape[1] for frame in frames))), 0
+    for frame in frames:
+        last = first + frame.shares.shape[1]
+        out[:, first:last] = _light(frame, band, made, grids, grounds, heights)
+        first = last
+    return out
 
 
-def _seen(
+def _light(
     frame: Frame,
     band: Band,
     made: Sequence[Table],
@@ -156,10 +164,10 @@ def _seen(
     heights: Sequence[float],
 ) -> np.ndarray:
     """Light of one frame, each state weighted by its share, then turned to the focal plane: (3, pixel)."""
-    out = np.zeros((3, frame.pixels.size))
+    out = np.zeros((3, frame.shares.shape[1]))
     for share, table, grid, ground, height in zip(frame.shares, made, grids, grounds, heights, strict=True):
         part = np.flatnonzero(share)
-        directions = frame.directions.some(part)
+        directions = Directions(*(values[..., part].astype(float) for values in frame.directions))
         light_there = stokes(table, grid, ground, directions) * _transmission(band, height, directions)
         out[:, part] += share[part] * light_there
     q, u = rotate(out[1], out[2], (frame.turn[0], frame.turn[1]))
@@ -174,7 +182,10 @@ def _transmission(band: Band, height: float, directions: Directions) -> np.ndarr
     return gas.transmission(directions.mu, directions.mu0, band.gas_absorption, above)
 
 
-def _frame(mixture: Mixture, acquisition: Acquisition, instrument: Polarimeter, detector: Detector, view: int) -> Frame:
+def _frame(
+    mixture: Mixture, acquisition: Acquisition, instrument: Polarimeter, detector: Detector, view: int
+) -> tuple[Frame, Places]:
+    """One view, and where its pixels are."""
     plane, platform, a = detector.focal_plane, instrument.platform, acquisition
     overpass = Overpass(platform, passage(platform, a.date, a.latitude, a.longitude), a.latitude, a.longitude)
     number = (view - (a.views - 1) // 2) * a.every
@@ -188,14 +199,14 @@ def _frame(mixture: Mixture, acquisition: Acquisition, instrument: Polarimeter, 
         whole = look(overpass, *plane.coordinates(np.arange(plane.size))[:2], number)
         shares = _covered(mixture, _ground(whole, plane.rows, plane.columns)).reshape(len(mixture.states), -1)[:, pixels]
     angles = seen.angles() | {"latitude": seen.latitude, "longitude": seen.longitude}
-    return Frame(
-        pixels=pixels,
-        directions=Directions.of(seen.mu, seen.mu0, seen.phi),
-        turn=np.stack(seen.turn),
+    directions = Directions.of(seen.mu, seen.mu0, seen.phi)
+    frame = Frame(
+        directions=Directions(*(values.astype(np.float32) for values in directions)),
+        turn=np.stack(seen.turn).astype(np.float32),
         shares=shares.astype(np.float32),
-        classes=_classes(mixture, shares, angles["glint_angle"]),
-        geometry={name: values.astype(np.float32) for name, values in angles.items()},
     )
+    classes = _classes(mixture, shares, angles["glint_angle"])
+    return frame, Places(pixels, classes, {name: values.astype(np.float32) for name, values in angles.items()})
 
 
 def _ground(look: Look, rows: int, columns: int) -> Ground:
@@ -222,16 +233,30 @@ def _covered(mixture: Mixture, ground: Ground) -> np.ndarray:
     return shares / np.where(total == 0, 1, total)
 
 
-def _shared(mixture: Mixture, detector: Detector, frames: Sequence[Frame]) -> dict:
-    """What the scenes of all bands of a detector share: addresses, geometry, classes."""
-    address = np.concatenate([frame.pixels for frame in frames])
-    view = np.repeat(np.arange(len(frames)), [frame.pixels.size for frame in frames])
-    return {
-        **places(detector, address, view),
-        "scene_class": np.concatenate([frame.classes for frame in frames]),
-        "class_names": mixture.class_names,
-        "geometry": {name: np.concatenate([frame.geometry[name] for frame in frames]) for name in frames[0].geometry},
-    }
+def _seen(
+    mixture: Mixture, acquisition: Acquisition, instrument: Polarimeter, detector: Detector
+) -> tuple[list[Frame], dict[str, Any]]:
+    """All views by one detector, and what the scenes of its bands share: addresses, geometry, classes.
+
+    Room is made for all pixels at once and filled view by view: memory is short where views are many.
+    """
+    room = acquisition.views * detector.focal_plane.every(acquisition.step).size
+    found: dict[str, np.ndarray] = {}
+    geometry: dict[str, np.ndarray] = {}
+    frames, first = [], 0
+    for number in range(acquisition.views):
+        frame, here = _frame(mixture, acquisition, instrument, detector, number)
+        frames.append(frame)
+        common = places(detector, here.pixels, number)
+        part = slice(first, first + here.pixels.size)
+        arrays = {name: values for name, values in common.items() if isinstance(values, np.ndarray)}
+        for store, values in (found, arrays | {"scene_class": here.classes}), (geometry, here.geometry):
+            for name, value in values.items():
+                store.setdefault(name, np.empty(room, value.dtype))[part] = value
+        first = part.stop
+    kept = {name: values[:first] for name, values in found.items()}
+    shared = {**common, **kept, "class_names": mixture.class_names}
+    return frames, {**shared, "geometry": {name: values[:first] for name, values in geometry.items()}}
 
 
 def _classes(mixture: Mixture, shares: np.ndarray, glint_angle: np.ndarray) -> np.ndarray:
