@@ -19,7 +19,11 @@ MARGIN = 1e-6  # by which the range of cosines of a grid is widened, so that it 
 
 
 class Fine(NamedTuple):
-    """The smooth part of a table on a fine grid of cosines: values (node of μ, node of μ₀, order, 3) float32."""
+    """The smooth part of a table on a fine grid of cosines: values (node of μ, node of μ₀, order, 3) float32.
+
+    Odd orders are divided by sin θ sin θ₀: towards the zenith I, Q, U of the order m go as the power m or m ± 2 of sin θ, and
+    of sin θ₀, so that what is left of odd orders, and even ones as they are, is smooth in μ and μ₀, as interpolation asks.
+    """
 
     values: np.ndarray
     mu: tuple[float, float]
@@ -30,7 +34,9 @@ def fine(table: Table, mu: tuple[float, float], mu0: tuple[float, float]) -> Fin
     """The smooth part of a table between two cosines of view and of the sun: polynomials through the Gauss nodes."""
     a, b = (barycentric(table.mu, np.linspace(low, high, NODES)) for low, high in (mu, mu0))
     fold = np.where(np.arange(len(table.multiple)) == 0, 1.0, 2.0)
-    values = np.einsum("iv,mvks,js,m->ijmk", a, table.multiple.astype(float), b, fold, optimize=True)
+    sine, odd = np.sqrt(1 - table.mu * table.mu), np.arange(len(table.multiple)) % 2 == 1
+    even = np.where(odd[:, None, None, None], table.multiple / (sine[:, None, None] * sine), table.multiple)
+    values = np.einsum("iv,mvks,js,m->ijmk", a, even, b, fold, optimize=True)
     return Fine(np.ascontiguousarray(values, dtype=np.float32), mu, mu0)
 
 
@@ -48,20 +54,25 @@ def barycentric(nodes: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 @kernel
 def add_smooth(out, values, mu, mu0, cosine, sine, mu_first, mu_step, mu0_first, mu0_step):
-    """Add Σ_m R_m cos mφ to I and Q, Σ_m R_m sin mφ to U: out (3, pixel); R_m bilinear between the nodes of `Fine`."""
+    """Add Σ_m R_m cos mφ to I and Q, Σ_m R_m sin mφ to U: out (3, pixel).
+
+    R_m is bilinear between the nodes of `Fine`, and times sin θ sin θ₀ where m is odd.
+    """
     last, last0 = values.shape[0] - 2, values.shape[1] - 2
     for p in range(mu.size):
         a, b = (mu[p] - mu_first) / mu_step, (mu0[p] - mu0_first) / mu0_step
         i, j = min(max(int(a), 0), last), min(max(int(b), 0), last0)
         wa, wb = a - i, b - j
         w00, w01, w10, w11 = (1 - wa) * (1 - wb), (1 - wa) * wb, wa * (1 - wb), wa * wb
-        c, s, intensity, q, u = 1.0, 0.0, 0.0, 0.0, 0.0
+        sines = np.sqrt(max((1 - mu[p] * mu[p]) * (1 - mu0[p] * mu0[p]), 0.0))
+        c, s, factor, other, intensity, q, u = 1.0, 0.0, 1.0, sines, 0.0, 0.0, 0.0
         for m in range(values.shape[2]):
             v00, v01, v10, v11 = values[i, j, m], values[i, j + 1, m], values[i + 1, j, m], values[i + 1, j + 1, m]
-            intensity += c * (w00 * v00[0] + w01 * v01[0] + w10 * v10[0] + w11 * v11[0])
-            q += c * (w00 * v00[1] + w01 * v01[1] + w10 * v10[1] + w11 * v11[1])
-            u += s * (w00 * v00[2] + w01 * v01[2] + w10 * v10[2] + w11 * v11[2])
+            intensity += factor * c * (w00 * v00[0] + w01 * v01[0] + w10 * v10[0] + w11 * v11[0])
+            q += factor * c * (w00 * v00[1] + w01 * v01[1] + w10 * v10[1] + w11 * v11[1])
+            u += factor * s * (w00 * v00[2] + w01 * v01[2] + w10 * v10[2] + w11 * v11[2])
             c, s = c * cosine[p] - s * sine[p], s * cosine[p] + c * sine[p]
+            factor, other = other, factor
         out[0, p] += intensity
         out[1, p] += q
         out[2, p] += u
