@@ -5,6 +5,7 @@ The files are written in the layout of public readers by `l1_layouts`; the last 
 
 import os
 import shutil
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from netCDF4 import Dataset
 from tests import l1_layouts
 from tests.l1_layouts import SCALE
 
-from radsens.instrument import Polarimeter
+from radsens.instrument import Polarimeter, double_azimuth, load
 from radsens.scenes import l1c_3mi, render
+from radsens.scenes.acquisition import Overpass, look, passage, place
 from radsens.scenes.l1c_3mi import L1C3MI
 from radsens.scenes.nadir_pointing import field_position
 from radsens.schema import Fault
@@ -94,6 +96,32 @@ def test_the_angles_of_a_target_give_its_place_in_the_field_of_every_view(headin
     assert known.all()
     np.testing.assert_allclose(x, seen.x, rtol=0, atol=1e-12)
     np.testing.assert_allclose(y, seen.y, rtol=0, atol=1e-12)
+
+
+def test_the_place_in_the_field_is_that_of_the_acquisition_over_the_ellipsoid_with_a_sun_that_moves():
+    """The sphere, and the sun from which the azimuth is counted, cost some elements and less than 1° of the frame."""
+    instrument = load("3mi")
+    plane, platform = instrument.detector("865P").focal_plane, instrument.platform
+    overpass = Overpass(platform, passage(platform, date(2026, 6, 21), 45.0, 0.0), 45.0, 0.0)
+    targets = [side.ravel() for side in np.meshgrid(np.linspace(40, 50, 6), np.linspace(-8, 8, 6))]
+    seen = np.zeros((36, 14), bool)
+    (vza, azimuth, x, y), double = np.zeros((4, 36, 14)), np.zeros((36, 14), complex)
+    for view in range(14):
+        there = place(overpass, *targets, view - 7)
+        inside = np.hypot(*there) < 1.2
+        x[:, view], y[:, view] = (np.where(inside, side, 0.0) for side in there)
+        found = look(overpass, x[:, view], y[:, view], view - 7)
+        seen[:, view] = inside
+        vza[:, view] = np.degrees(np.arccos(found.mu))
+        azimuth[:, view] = np.degrees(found.phi) + 180  # of the satellite, anticlockwise from the sun
+        double[:, view] = found.turn[0] + 1j * found.turn[1]
+    made = field_position(vza, azimuth, seen, platform.altitude, platform.heading)
+    known = made[2] & (np.hypot(x, y) > 0.2)
+    assert known.sum() > 300
+    column, row = ((a - b)[known] * plane.focal_length / plane.pitch_row for a, b in zip(made[:2], (x, y), strict=True))
+    assert np.hypot(column, row).max() < 5
+    c, s = double_azimuth(*made[:2])
+    assert np.abs(np.angle((double / (c + 1j * s))[known], deg=True) / 2).max() < 1
 
 
 def test_the_other_sense_of_the_azimuth_mirrors_the_field_across_the_flight_direction():
