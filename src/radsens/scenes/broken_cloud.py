@@ -36,7 +36,7 @@ class BrokenCloud(Frozen):
     oversampling: int = Field(3, ge=1, le=6, description="places in a pixel, each way, at which the cloud is looked up [1]")
     blur: float = Field(0.4, ge=0, le=3, description="standard deviation of the point-spread function [pixel]")
     seed: int = Field(1, ge=0, lt=2**64, description="of the random field")
-    accuracy: Accuracy = Field("standard", description="of the tables: standard | reduced, which is quicker and within 1 %")
+    accuracy: Accuracy = Field("standard", description="of the tables: standard | reduced, quicker, within some per cent")
 
 
 def _mixture(spec: BrokenCloud) -> Mixture:

@@ -45,7 +45,7 @@ class Landscape(Frozen):
     surface: Surface | None = Field(None, description="the ground; that of the landscape if not given")
     aerosols: tuple[Mode, ...] | None = Field(None, max_length=4, description="aerosols; those of the landscape if not given")
     cloud: Cloud | None = Field(None, description="the cloud; that of the landscape if not given")
-    accuracy: Accuracy = Field("standard", description="of the tables: standard | reduced, which is quicker and within 1 %")
+    accuracy: Accuracy = Field("standard", description="of the tables: standard | reduced, quicker, within some per cent")
 
 
 def state_of(name: str, **given: object) -> State:
