@@ -9,6 +9,7 @@ from radsens.transfer.mie import Sizes, gamma, lognormal, mie
 from radsens.transfer.once import stratum
 from radsens.transfer.optics import Portion, ice, mixed, rayleigh, sphere_mean, truncated, without_peak
 from radsens.transfer.scattering import Phase
+from radsens.transfer.states import water_index
 
 
 def asymmetry(phase: Phase) -> float:
@@ -105,6 +106,14 @@ def test_large_droplets_take_out_twice_their_shadow(cloud):
     assert cloud.extinction / (np.pi * sizes.weights @ sizes.radii**2) == pytest.approx(2.0, rel=0.1)  # x = 70: 2 + O(x^−2/3)
     assert cloud.albedo == pytest.approx(1, abs=1e-12)
     assert 0.84 < asymmetry(cloud.phase) < 0.88  # usual for water clouds in the visible
+
+
+def test_droplets_absorb_one_part_in_fifty_at_2130_nm_and_nothing_to_speak_of_below_1_micrometre():
+    """Single-scattering albedo 0.98 for 10 µm at 2.1 µm, 0.99 at 1.6 µm: King et al. 1997 (MODIS ATBD-MOD-05), recalled."""
+    lost = {w: 1 - mie(w / 1000, water_index(w), gamma(10.0, 0.1, 100), 3).albedo for w in (865, 1650, 2130)}
+    assert lost[2130] == pytest.approx(0.02, abs=0.004)
+    assert lost[1650] == pytest.approx(0.007, abs=0.003)
+    assert lost[865] < 1e-4
 
 
 def test_a_cloud_has_its_rainbow_at_142_degrees_polarised_across_the_scattering_plane(cloud):
