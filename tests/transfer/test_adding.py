@@ -7,6 +7,7 @@ import pytest
 import sasktran2
 from sasktran2.legendre import compute_greek_coefficients
 
+from radsens.transfer import tables
 from radsens.transfer.adding import (
     Layer,
     PhaseOrders,
@@ -21,7 +22,11 @@ from radsens.transfer.adding import (
 from radsens.transfer.mie import gamma, lognormal, mie
 from radsens.transfer.once import Directions, once, stratum
 from radsens.transfer.optics import Portion, Scatterer, mixed, rayleigh, sphere_mean, without_peak
+from radsens.transfer.rendering import fine, stokes
 from radsens.transfer.scattering import REVERSED, Phase
+from radsens.transfer.states import Mode, State
+from radsens.transfer.surfaces import Lambertian
+from radsens.transfer.tables import Request
 
 # Natraj, Li & Yung (2009), Astrophysical Journal 691, 1909: Rayleigh scattering without depolarisation, τ = 0.5, μ₀ = 0.2,
 # irradiance π: by albedo of the ground, rows of μ, φ [deg], I, Q, U. Recalled, for cases that Coulson, Dave & Sekera
@@ -87,30 +92,31 @@ def test_molecules_over_a_ground_agree_with_the_table_of_natraj_li_and_yung(albe
         np.testing.assert_allclose(0.2 * mine * [1, -1, -1], table, atol=1e-7)
 
 
-def sasktran(phase: Phase, thickness: float, albedo: float, mu: list[float], mu0: float, phi: np.ndarray) -> np.ndarray:
-    """I, Q, U of π L/(μ₀ E) by discrete ordinates of sasktran2 over a black ground, (μ, 3, p).
+def sasktran(layers: list[Portion], albedo: float, mu: np.ndarray, mu0: float, phi: np.ndarray) -> np.ndarray:
+    """I, Q, U of π L/(μ₀ E) by discrete ordinates of sasktran2 over a Lambertian ground, (μ, 3, p); layers from the top.
 
     It is given P12 = −F12, as its own Mie code counts it (test_optics).
     """
-    f11, f12, f22, f33 = (one[None] for one in phase.elements)
-    degrees = np.rad2deg(phase.angle)
-    a1, a2, a3, _, b1, _ = compute_greek_coefficients(f11, -f12, f22, f33, 0 * f11, f33, degrees, 96)
     config = sasktran2.Config()
     config.num_stokes, config.num_streams, config.num_singlescatter_moments, config.num_threads = 3, 40, 96, 1
     config.multiple_scatter_source = sasktran2.MultipleScatterSource.DiscreteOrdinates
     config.single_scatter_source = sasktran2.SingleScatterSource.DiscreteOrdinates
-    flat, linear = sasktran2.GeometryType.PlaneParallel, sasktran2.InterpolationMethod.LinearInterpolation
-    geometry = sasktran2.Geometry1D(mu0, 0, 6.4e6, np.array([0.0, 1000.0]), linear, flat)
+    flat, lower = sasktran2.GeometryType.PlaneParallel, sasktran2.InterpolationMethod.LowerInterpolation
+    geometry = sasktran2.Geometry1D(mu0, 0, 6.4e6, 1000.0 * np.arange(len(layers) + 1), lower, flat)
     view = sasktran2.ViewingGeometry()
     for one in mu:
         for azimuth in phi:
             view.add_ray(sasktran2.GroundViewingSolar(mu0, azimuth, one, 2e5))
     air = sasktran2.Atmosphere(geometry, config, numwavel=1, calculate_derivatives=False)
-    air.storage.total_extinction[:], air.storage.ssa[:] = thickness / 1000, albedo
-    for coefficients, values in zip(
-        (air.leg_coeff.a1, air.leg_coeff.a2, air.leg_coeff.a3, air.leg_coeff.b1), (a1, a2, a3, b1), strict=True
-    ):
-        coefficients[:] = values[0][:, None, None]
+    air.surface.albedo[:] = albedo
+    for level, one in enumerate([*reversed(layers), layers[0]]):  # each holds from its level to the next
+        f11, f12, f22, f33 = (element[None] for element in one.phase.elements)
+        degrees = np.rad2deg(one.phase.angle)
+        a1, a2, a3, _, b1, _ = compute_greek_coefficients(f11, -f12, f22, f33, 0 * f11, f33, degrees, 96)
+        air.storage.total_extinction[level], air.storage.ssa[level] = one.thickness / 1000, one.albedo
+        of = air.leg_coeff
+        for coefficients, values in zip((of.a1, of.a2, of.a3, of.b1), (a1, a2, a3, b1), strict=True):
+            coefficients[:, level, 0] = values[0]
     radiance = sasktran2.Engine(config, geometry, view).calculate_radiance(air)["radiance"].values
     return radiance.reshape(len(mu), len(phi), 3).transpose(0, 2, 1) * np.pi / mu0
 
@@ -121,9 +127,24 @@ def test_a_haze_of_mie_spheres_agrees_with_sasktran2_signs_included(haze):
     streams = gauss(20, 24, extra=[*mu, mu0])
     total, _ = reflect(streams, [Layer(0.3, haze.albedo, phase_orders(streams, haze.phase))], lambertian_orders(streams, 0.0))
     mine = synthesise(total, phi)[20:23, :, -1]
-    other = sasktran(haze.phase, 0.3, haze.albedo, mu, mu0, phi)
+    other = sasktran([Portion(0.3, haze.albedo, haze.phase)], 0.0, mu, mu0, phi)
     np.testing.assert_allclose(mine, other, atol=1e-6)
     assert np.abs(other[:, 1]).max() > 0.05 and np.abs(other[:, 2]).max() > 0.05
+
+
+def test_what_pixels_get_of_a_table_agrees_with_sasktran2():
+    """Air over hazy air over a ground: the smooth part between nodes, and once, with the peak cut off and given back."""
+    mode = Mode(median_radius=0.1, ln_sigma=0.4, index=1.45, absorption=0.005, thickness=0.3)
+    request = Request(State(surface=Lambertian(kind="lambertian", albedo=0.1), aerosols=(mode,)), 490.0, 0.156)
+    table, ground = tables.make(request), lambertian(0.1)
+    mu, mu0, phi = np.array([0.4, 0.7, 0.98]), 0.6, np.deg2rad([0, 40, -40, 150, 180])
+    directions = Directions.of(*(a.ravel() for a in np.meshgrid(mu, mu0, phi, indexing="ij")))
+    mine = stokes(table, fine(table, (0.35, 1.0), (0.5, 0.7)), ground, directions).reshape(3, len(mu), len(phi)) / mu0
+    layers = [mixed(portions) for portions in tables.layers_of(request, tables.SIZES["standard"])]
+    other = sasktran(layers, 0.1, mu, mu0, phi).transpose(1, 0, 2)
+    np.testing.assert_allclose(mine[0], other[0], rtol=2e-5)
+    np.testing.assert_allclose(mine[1:], other[1:], atol=2e-6)
+    assert np.abs(other[2, :, 1]).min() > 0.01
 
 
 def test_single_scattering_by_molecules_is_polarised_across_the_scattering_plane():
