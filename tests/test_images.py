@@ -1,6 +1,7 @@
 """Drawings and images with error: what is drawn is the realisation that the campaign computes, pixel by pixel."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ from radsens.config import parse
 from radsens.gaps.quantities import QUANTITIES
 from radsens.instrument import load
 from radsens.products import images
-from radsens.products.figures import Layout, sequential, signed
+from radsens.products.figures import SPACE, Layout, knobs, sequential, signed
 from radsens.products.images import bands_of, write_image
 from radsens.products.show import draw_scene
 from radsens.schema import Fault, Scene
@@ -254,6 +255,21 @@ def test_pixels_that_are_no_image_stay_a_list(detector):
     layout = Layout.of(scene_at(detector), 1.0)
     assert layout.dimensions == ("pixel",)
     np.testing.assert_array_equal(layout.place(np.arange(4.0)), np.arange(4))
+
+
+def test_of_a_list_the_view_that_is_asked_for_is_drawn():
+    scene = scene_at([0, 5, 10, 15])
+    scene = replace(scene, view=np.array([0, 0, 1, 1]))
+    np.testing.assert_array_equal(Layout.of(scene, 1.0, 1).image(np.arange(4.0)), [2, 3])
+
+
+def test_a_scale_of_what_is_never_negative_does_not_begin_below_zero():
+    assert sequential(np.zeros(5)).low == 0
+
+
+def test_the_members_of_a_collection_are_told_in_the_words_of_their_knobs():
+    members = ({"kind": "target", "step": 4}, {"kind": "desert"})
+    assert knobs({"scenes": members}).replace(SPACE, " ") == "scenes (kind target, step 4); (kind desert)"
 
 
 def test_colours_of_gaps_are_centred_and_reach_the_99th_percentile():

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
+from matplotlib.image import imread
 from netCDF4 import Dataset
 from tests import l1_layouts
 from tests.l1_layouts import SCALE
@@ -15,6 +16,7 @@ from radsens import io, realise, scenes
 from radsens.campaign import Campaign
 from radsens.chunk import active_of
 from radsens.cli import app, run
+from radsens.products.figures import Layout
 from radsens.scenes import SCENES
 
 BANDS = {"parasol_l1b": ("490P", "565NP"), "l1c_3mi": ("490P", "763NP", "1650P")}
@@ -290,3 +292,13 @@ def test_values_that_do_not_fit_the_packing_are_cut_and_counted(campaign, capsys
         counts = file["Data_Directional_Fields/I565NP"][:, :3, :]
     assert 0 < cut == np.count_nonzero(counts == 32766)
     assert counts.max() == 32766  # 32767 means that there is no value
+
+
+@KINDS
+def test_the_samples_of_a_product_are_drawn_where_the_detector_saw_them(campaign, kind):
+    scene = next(scenes.render(campaign(kind).config.scene, campaign(kind).instrument, BANDS[kind]))
+    layout = Layout.of(scene, 1.0, shown=1)
+    assert layout.index is None
+    assert layout.spread
+    radsens("show", "c.yaml", "--view", 1, "--band", BANDS[kind][0], "--output", "scene.png")
+    assert np.unique(imread("scene.png")[..., :3].reshape(-1, 3), axis=0).shape[0] > 100

@@ -42,7 +42,7 @@ class Layout:
     rows, columns : detector rows and columns that occur, if the pixels fill their rectangle; else those of each pixel
     views : views that occur, if the pixels fill their rectangles
     index : (pixel,) place of each pixel in the flattened images; None if the pixels are no image and stay a list
-    alike : whether the scene is one Stokes vector, so that only the place in the field tells pixels apart
+    spread : whether the place in the field tells the pixels apart, as in a product or a scene of one Stokes vector
     aspect : height over width of a detector element
     shown : the view that is drawn
     """
@@ -51,7 +51,7 @@ class Layout:
     columns: np.ndarray
     views: np.ndarray
     index: np.ndarray | None
-    alike: bool
+    spread: bool
     aspect: float
     shown: int
 
@@ -69,16 +69,17 @@ class Layout:
         views, k = np.unique(scene.view, return_inverse=True)
         if shown not in views:
             raise Fault(f"--view: {shown} is none of the scene's views, {views[0]} to {views[-1]}")
-        alike = bool((np.ptp(scene.stokes, axis=-1) == 0).all())
+        place = (scene.x + 1j * scene.y)[scene.view == shown]
+        spread = bool((np.ptp(scene.stokes, axis=-1) == 0).all()) or np.unique(place).size >= FEWEST * place.size
         index = (k * rows.size + i) * columns.size + j
         if np.unique(index).size < index.size or index.size < FEWEST * views.size * rows.size * columns.size:
-            return cls(row, column, scene.view, None, alike, aspect, shown)
-        return cls(rows, columns, views, index, alike, aspect, shown)
+            return cls(row, column, scene.view, None, spread, aspect, shown)
+        return cls(rows, columns, views, index, spread, aspect, shown)
 
     @property
     def height(self) -> float:
         """Height of a panel [inch]."""
-        if self.index is None and not self.alike:
+        if self.index is None and not self.spread:
             return 0.8 * WIDTH
         return WIDTH * float(np.clip((np.ptp(self.rows) + 1) / (np.ptp(self.columns) + 1) * self.aspect, 0.4, 2.5))
 
@@ -102,8 +103,10 @@ class Layout:
         return found.reshape(*values.shape[:-1], *shape)
 
     def image(self, values: np.ndarray) -> np.ndarray:
-        """Values (..., pixel) on the image of the view that is drawn, (..., row, column)."""
+        """Values (..., pixel) on the image of the view that is drawn, (..., row, column); those of the view if it is a list."""
         found = self.place(values)
+        if self.index is None:
+            return found[..., self.views == self.shown]
         return found if self.views.size == 1 else found[..., int(np.flatnonzero(self.views == self.shown)[0]), :, :]
 
 
@@ -140,7 +143,8 @@ def sequential(values: np.ndarray, colours: str = "viridis") -> Scale:
     some = finite(values)
     low, high = np.quantile(some, (0.005, 0.995))
     if high - low <= 1e-6 * abs(high):
-        return Scale(colours, low - max(0.05 * abs(low), 1e-3), high + max(0.05 * abs(high), 1e-3))
+        bottom = low - max(0.05 * abs(low), 1e-3)
+        return Scale(colours, max(bottom, 0.0) if low >= 0 else bottom, high + max(0.05 * abs(high), 1e-3))
     below, above = some.min() < low, some.max() > high
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((bool(below), bool(above)), "neither")
     return Scale(colours, low, high, 0, extend)
@@ -167,22 +171,23 @@ def angle(stokes: np.ndarray) -> np.ndarray:
 
 
 def panel(axes: Axes, layout: Layout, values: np.ndarray, scale: Scale, title: str) -> None:
-    """One quantity (pixel,): a map; coloured dots in the field if a scene is alike everywhere; else a row of dots."""
+    """One quantity (pixel,): a map; coloured dots in the field if that tells the pixels apart; else a row of dots."""
     axes.set_title(title, fontsize="medium")
-    values = values / 10.0**scale.power
+    values = layout.image(values / 10.0**scale.power)
     mappable = scale.mappable
     colours: dict[str, Any] = {"cmap": mappable.get_cmap(), "norm": mappable.norm}
     names, ends = ("column", "row"), (_ends(layout.columns), _ends(layout.rows))
-    if layout.index is None and not layout.alike:
+    if layout.index is None and not layout.spread:
         axes.scatter(np.arange(values.size), values, c=values, s=8, edgecolors="0.4", linewidths=0.2, **colours)
         names, ends = ("pixel of the scene", ""), ((-0.5, values.size - 0.5), _beyond(scale))
     elif layout.index is None:
         size = np.clip(2e4 / values.size, 1, 40)
-        axes.scatter(layout.columns, layout.rows, c=values, s=size, plotnonfinite=True, linewidths=0, **colours)
+        here = layout.views == layout.shown
+        axes.scatter(layout.columns[here], layout.rows[here], c=values, s=size, plotnonfinite=True, linewidths=0, **colours)
         axes.set(aspect=layout.aspect, facecolor=NO_VALUE)
     else:
-        extent, image = (*ends[0], *ends[1]), layout.image(values)
-        axes.imshow(image, origin="lower", extent=extent, aspect=layout.aspect, interpolation="nearest", **colours)
+        extent = (*ends[0], *ends[1])
+        axes.imshow(values, origin="lower", extent=extent, aspect=layout.aspect, interpolation="nearest", **colours)
     axes.set(xlabel=names[0], ylabel=names[1], xlim=ends[0], ylim=ends[1])
     axes.locator_params(nbins=5)
     if names[1]:
@@ -265,4 +270,6 @@ def knobs(values: Mapping[str, Any], unit: str = "1") -> str:
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"({knobs(value)})"
+    if isinstance(value, tuple | list):
+        return "; ".join(map(_text, value)) or "none"
     return f"{value:g}".replace("-", "−") if isinstance(value, float) else str(value)
