@@ -1,5 +1,7 @@
 """Tables of radiative transfer: made once, kept whole, the same each time, and good enough."""
 
+import tempfile
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,24 @@ def test_a_damaged_table_is_made_again(private, damage):
 def test_where_nothing_can_be_kept_tables_are_made_all_the_same(private, tmp_path):
     (tmp_path / "tables").write_text("in the way")
     assert same(tables.tables([AIR], say=private.append)[0], tables.make(AIR))
+    assert "each time anew" in private[0]
+
+
+def test_no_table_is_read_from_or_left_in_the_folder_that_all_users_share(tmp_path, monkeypatch, private):
+    """A cache that cannot be written is not replaced by /tmp/tables, where another user's file would be believed."""
+    (tmp_path / "file").touch()
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("RADSENS_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    tables.tables([AIR], say=private.append)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_an_array_under_the_name_of_a_table_is_no_table(private):
+    tables.folder().mkdir()
+    with (tables.folder() / f"{AIR.name}.npz").open("wb") as file:
+        np.save(file, np.arange(3))
+    assert tables.kept(AIR) is None
 
 
 def test_a_table_has_another_name_for_whatever_changes_it():

@@ -17,9 +17,11 @@ high sun's glint), and 0.001 to 0.003 of DoLP.
 """
 
 import os
+import platform
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -27,6 +29,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
+from signal import SIG_IGN, SIGINT, signal
 from time import perf_counter
 from typing import Literal, NamedTuple
 from zipfile import BadZipFile
@@ -34,7 +37,8 @@ from zipfile import BadZipFile
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from radsens.kernel import PACKAGE, cache_folder, digest
+from radsens.kernel import PACKAGE, digest, shared_folder
+from radsens.schema import Fault
 from radsens.transfer import adding, mie, optics, surfaces
 from radsens.transfer.adding import Layer, Streams
 from radsens.transfer.gas import pressure_ratio
@@ -129,43 +133,66 @@ def tables(requests: Iterable[Request], processes: int = 1, say: Callable[[str],
     say : is told of each table that is made; the standard error stream if not given
     """
     asked = list(requests)
-    missing = list(dict.fromkeys(r for r in asked if kept(r) is None))
+    found = {request: table for request in dict.fromkeys(asked) if (table := kept(request))}
+    missing = [request for request in dict.fromkeys(asked) if request not in found]
     say = say or partial(print, file=sys.stderr, flush=True)
     if missing:
-        say(f"radsens: {len(missing)} tables of radiative transfer to make, kept in {folder()}")
-        for n, (request, seconds) in enumerate(_made(missing, processes), 1):
+        say(f"radsens: {len(missing)} tables of radiative transfer to make, {_where()}")
+        for n, (request, table, seconds) in enumerate(_made(missing, processes), 1):
+            found[request] = table
             surface, cloud = request.state.surface.kind, request.state.cloud
             over = f"{cloud.kind} cloud over {surface}" if cloud else surface
             say(f"radsens: table {n} of {len(missing)}: {over} at {request.wavelength:g} nm, {seconds:.1f} s")
-    return [kept(r) or make(r) for r in asked]
+    return [found[request] for request in asked]
 
 
-def _made(missing: list[Request], processes: int) -> Iterable[tuple[Request, float]]:
-    """Make and keep the missing tables; each with the seconds that it took."""
+def _made(missing: list[Request], processes: int) -> Iterable[tuple[Request, Table, float]]:
+    """Make and keep the missing tables; each with the seconds that it took.
+
+    Raises
+    ------
+    Fault : one of the processes was killed
+    """
     if processes == 1 or len(missing) == 1:
         yield from map(_make, missing)
         return
-    with ProcessPoolExecutor(min(processes, len(missing)), get_context("spawn")) as pool:
-        yield from pool.map(_make, missing)
+    deaf = (SIGINT, SIG_IGN)  # Ctrl-C is for this process, which ends the others
+    with ProcessPoolExecutor(min(processes, len(missing)), get_context("spawn"), initializer=signal, initargs=deaf) as pool:
+        try:
+            yield from pool.map(_make, missing)
+        except BrokenProcessPool as error:
+            raise Fault("--threads: a process that made tables was killed, as lack of memory does; give fewer threads") from error
 
 
-def _make(request: Request) -> tuple[Request, float]:
+def _make(request: Request) -> tuple[Request, Table, float]:
     began = perf_counter()
     with threadpool_limits(1):  # several threads on matrices this small only get in each other's way
-        keep(request, make(request))
-    return request, perf_counter() - began
+        table = make(request)
+    keep(request, table)
+    return request, table, perf_counter() - began
+
+
+def _where() -> str:
+    """Where the tables are kept, in words."""
+    try:
+        folder().mkdir(parents=True, exist_ok=True)
+        if os.access(folder(), os.W_OK):
+            return f"kept in {folder()}"
+    except (OSError, RuntimeError):  # the latter: there is no home
+        pass
+    return "each time anew, since the cache folder cannot be written: see RADSENS_CACHE"
 
 
 def folder() -> Path:
-    """Folder of the tables, beside those of the compiled kernels."""
-    return cache_folder().parent / "tables"
+    """Folder of the tables, beside those of the compiled kernels; it is never another user's, who could change our numbers."""
+    return shared_folder().parent / "tables"
 
 
 def keep(request: Request, table: Table) -> None:
     """Keep a table, whole or not at all; where nothing can be written, it is not kept."""
-    path = folder() / f"{request.name}.npz"
-    part = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError):  # the latter: there is no home
+        path = folder() / f"{request.name}.npz"
+        part = path.with_name(f".{path.stem}.{platform.node()}-{os.getpid()}.npz")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             np.savez(part, **vars(table))
@@ -179,7 +206,7 @@ def kept(request: Request) -> Table | None:
     try:
         with (folder() / f"{request.name}.npz").open("rb") as stream, np.load(stream) as file:
             return Table(**{name: file[name] for name in Table.__dataclass_fields__})
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+    except (OSError, RuntimeError, TypeError, ValueError, KeyError, EOFError, BadZipFile):  # missing, or anything else
         return None
 
 
