@@ -1,6 +1,11 @@
 """Tables of radiative transfer: made once, kept whole, the same each time, and good enough."""
 
+import os
+import subprocess
+import sys
 import tempfile
+from pathlib import Path
+from time import monotonic, sleep
 
 import numpy as np
 import pytest
@@ -74,6 +79,35 @@ def test_no_table_is_read_from_or_left_in_the_folder_that_all_users_share(tmp_pa
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     tables.tables([AIR], say=private.append)
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+POOL = """
+from tests.transfer.test_tables import CLOUDY, HAZY
+from radsens.transfer.tables import tables
+if __name__ == "__main__":
+    tables([CLOUDY._replace(wavelength=w, accuracy="standard") for w in range(500, 900, 20)], processes=2)
+"""
+
+
+def test_processes_that_make_tables_end_with_the_command_that_is_killed(private, tmp_path):
+    (tmp_path / "pool.py").write_text(POOL)
+    begun = subprocess.Popen(
+        [sys.executable, "pool.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    children = Path(f"/proc/{begun.pid}/task/{begun.pid}/children")
+    until(lambda: len(list((tmp_path / "tables").glob("*.npz"))) > 0)
+    workers = [Path(f"/proc/{pid}") for pid in children.read_text().split()]
+    begun.kill()
+    begun.wait()
+    assert len(workers) >= 2
+    until(lambda: not any(worker.exists() for worker in workers))
+
+
+def until(true, seconds=60):
+    end = monotonic() + seconds
+    while not true():
+        assert monotonic() < end
+        sleep(0.05)
 
 
 def test_an_array_under_the_name_of_a_table_is_no_table(private):

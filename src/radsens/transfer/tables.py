@@ -27,9 +27,10 @@ from dataclasses import dataclass
 from functools import cache, partial
 from hashlib import sha256
 from importlib.metadata import version
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from signal import SIG_IGN, SIGINT, signal
+from threading import Thread
 from time import perf_counter
 from typing import Literal, NamedTuple
 from zipfile import BadZipFile
@@ -156,12 +157,23 @@ def _made(missing: list[Request], processes: int) -> Iterable[tuple[Request, Tab
     if processes == 1 or len(missing) == 1:
         yield from map(_make, missing)
         return
-    deaf = (SIGINT, SIG_IGN)  # Ctrl-C is for this process, which ends the others
-    with ProcessPoolExecutor(min(processes, len(missing)), get_context("spawn"), initializer=signal, initargs=deaf) as pool:
+    with ProcessPoolExecutor(min(processes, len(missing)), get_context("spawn"), initializer=_begin) as pool:
         try:
             yield from pool.map(_make, missing)
         except BrokenProcessPool as error:
             raise Fault("--threads: a process that made tables was killed, as lack of memory does; give fewer threads") from error
+
+
+def _begin() -> None:
+    """Make a process of the pool end with its parent: Ctrl-C is for that one alone, and one that is killed leaves no orphans."""
+    signal(SIGINT, SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _make(request: Request) -> tuple[Request, Table, float]:
