@@ -70,6 +70,13 @@ def test_a_point_is_on_the_axis_and_holds_the_light_of_its_peak_times_its_area()
     assert dolp(scene) == pytest.approx(0.5, rel=1e-12)
 
 
+@pytest.mark.parametrize("step", [1, 4, 64])
+def test_the_peak_of_a_point_is_as_bright_as_asked_on_one_element_whatever_the_step(step):
+    (scene,) = target("point", step=step)
+    assert scene.stokes[0].max() == pytest.approx(0.3, rel=1e-12)
+    assert (scene.stokes[0] > 0.29).sum() == (scene.scene_class == 0).sum() == 1
+
+
 def test_a_ramp_that_falls_is_refused():
     with pytest.raises(Fault, match=r"scene.i_low: must be below i \(0.3\), got 0.4"):
         validated(MODEL, {"scene": {"kind": "target", "pattern": "ramp", "i_low": 0.4}})

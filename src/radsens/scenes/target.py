@@ -4,7 +4,7 @@
 * rotating: fully polarised, its angle turning across the field, so that the polarimetric response is read at all angles;
 * ramp: the radiance rises linearly along +x from `i_low` to `i`, for non-linearity;
 * edge: dark below `i_low`, bright above, at 5° to the rows, blurred by the point-spread function, for gradients;
-* point: a spot of the size of the point-spread function on the axis, over the background `i_low`.
+* point: a spot of the size of the point-spread function, over the background `i_low`, on the element nearest the axis.
 """
 
 from collections.abc import Iterator, Sequence
@@ -57,6 +57,8 @@ def pattern(spec: Target, plane: FocalPlane, detector: np.ndarray) -> tuple[np.n
         case "edge":
             share = ndtr((y - SLANT * x) / spec.blur)
         case _:
+            axis = np.argmin(x * x + y * y)  # between four elements where rows and columns are even, all of them darker than i
+            x, y = x - x[axis], y - y[axis]
             share = exp(-np.minimum((x * x + y * y) / (2 * spec.blur * spec.blur), 700.0))
     return spec.i_low + (spec.i - spec.i_low) * share, spec.dolp * one, spec.aolp * one, share >= 0.5
 
