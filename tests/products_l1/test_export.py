@@ -1,6 +1,8 @@
 """A campaign on a product, through the command line: what is exported is the product with the errors of one realisation."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -302,3 +304,21 @@ def test_the_samples_of_a_product_are_drawn_where_the_detector_saw_them(campaign
     assert layout.spread
     radsens("show", "c.yaml", "--view", 1, "--band", BANDS[kind][0], "--output", "scene.png")
     assert np.unique(imread("scene.png")[..., :3].reshape(-1, 3), axis=0).shape[0] > 100
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+from radsens.cli import main
+main()
+"""
+
+
+def test_a_disk_without_room_for_an_export_is_met_before_hdf5_ends_the_process(campaign):
+    campaign("parasol_l1b")
+    room = Path("product").stat().st_size + 6000  # enough for the copy, not for the datasets that are made anew beside the old
+    words = ("export", "c.yaml", "relative_transmission", "0", "--output", "out", "--float32")
+    ended = subprocess.run([sys.executable, "-c", LIMITED, str(room), *words], capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("radsens: out: cannot be written (File too large); nothing was kept")
+    assert sorted(path.name for path in Path().iterdir()) == ["c.yaml", "product"]

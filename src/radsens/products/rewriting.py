@@ -4,6 +4,7 @@ HDF5 files that netCDF did not make need h5py, since netCDF-C refuses to write i
 which keeps its own books of dimensions.
 """
 
+import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,10 @@ from radsens.schema import Fault
 
 GROUP = "radsens"
 """Group that says where the errors come from."""
+
+
+GROWTH = 3
+"""Space that a product may take while it is changed, over its size (assumed; 32-bit reals took 1.1 in files of tests) [1]."""
 
 
 class Format(NamedTuple):
@@ -65,8 +70,18 @@ def _attributes(thing: Any) -> dict[str, Any]:
     return dict(thing.attrs) if hasattr(thing, "attrs") else {name: thing.getncattr(name) for name in thing.ncattrs()}
 
 
+def reserve(path: Path) -> None:
+    """Take space for a file to grow in, which HDF5 gives back when it closes the file.
+
+    HDF5 kills the whole process where it finds no space for its own books, so that a full disk must be met before.
+    """
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, GROWTH * path.stat().st_size)
+
+
 @contextmanager
 def _hdf5(path: Path) -> Iterator[Any]:
+    reserve(path)
     with h5py.File(path, "r+") as file:
         yield file
 
