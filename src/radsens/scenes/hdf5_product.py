@@ -90,9 +90,9 @@ def opened(path: Path, layout: Layout) -> Iterator[Product]:
     """A product, whose faults are told in one sentence: missing, not HDF5, truncated, damaged inside."""
     import h5py
 
-    if not path.is_file():
-        raise Fault(f"{path}: there is no such file; give the path of {layout.title}")
     try:
+        if not path.is_file():
+            raise Fault(f"{path}: there is no such file; give the path of {layout.title}")
         with h5py.File(path, "r") as file:
             yield Product(file, layout)
     except (OSError, RuntimeError) as error:
