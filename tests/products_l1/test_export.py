@@ -322,3 +322,12 @@ def test_a_disk_without_room_for_an_export_is_met_before_hdf5_ends_the_process(c
     assert ended.returncode == 2
     assert ended.stderr.startswith("radsens: out: cannot be written (File too large); nothing was kept")
     assert sorted(path.name for path in Path().iterdir()) == ["c.yaml", "product"]
+
+
+@KINDS
+def test_of_a_damaged_product_the_product_is_blamed_and_not_the_output(campaign, kind, capsys):
+    campaign(kind)
+    Path("product").write_bytes(Path("product").read_bytes()[:20000])
+    assert run(lambda: app(["export", "c.yaml", "control", "0", "--output", "out"])) == 2
+    assert capsys.readouterr().err.startswith("radsens: product: cannot be read as a ")
+    assert not Path("out").exists()

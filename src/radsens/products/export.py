@@ -23,7 +23,7 @@ from radsens import chunk, provenance
 from radsens.products.images import bands_of, realised
 from radsens.products.rewriting import FORMATS, add, sign
 from radsens.scenes import SCENES, render
-from radsens.scenes.hdf5_product import Place
+from radsens.scenes.hdf5_product import Place, opened
 from radsens.schema import Fault, Scene
 
 
@@ -71,6 +71,8 @@ def export(campaign: Any, source: str, realisation: int, output: Path, float32: 
     active = chunk.active_of(task)
     bands = bands_of(campaign, source, active)
     values = cut = 0
+    with opened(Path(spec.path), SCENES[spec.kind].LAYOUT):
+        pass  # a product that is no file, or damaged, is no fault of the output
     with copied(Path(spec.path), output) as part:
         with FORMATS[spec.kind].opened(part) as file:
             sign(file, _history(campaign, source, realisation), _provenance(campaign, source, realisation, float32))
@@ -113,8 +115,6 @@ def copied(product: Path, output: Path) -> Iterator[Path]:
     """A copy of a product under another name, which gets its own when all went well and disappears when not."""
     part = output.with_name(f".{output.name}.{platform.node()}-{os.getpid()}.part")
     try:
-        if not product.is_file():
-            raise Fault(f"{product}: there is no such file; give the path of a product")
         output.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(product, part)
         yield part
