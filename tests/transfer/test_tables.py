@@ -181,3 +181,9 @@ def test_the_shipped_size_is_converged(name, wavelength, rayleigh, monkeypatch):
     dolp = [np.hypot(one[1], one[2]) / one[0] for one in (shipped, larger)]
     assert np.quantile(np.abs(shipped[0] / larger[0] - 1), 0.99) < 0.002
     assert np.quantile(np.abs(dolp[0] - dolp[1]), 0.99) < 0.002
+
+
+def test_spheres_larger_than_aerosols_are_refused():
+    """They are no aerosol, and their Mie series take minutes."""
+    with pytest.raises(ValueError, match="effective radius is 18.3 µm, at most 5 is aerosol"):
+        Mode(median_radius=0.5, ln_sigma=1.2, index=1.45, thickness=0.1)

@@ -230,7 +230,7 @@ def figure(layout: Layout, rows: int, title: str) -> Iterator[tuple[Figure, np.n
 def png(drawing: Figure, title: str) -> bytes:
     """The drawing as PNG, without date and version, so that the same drawing gives the same bytes."""
     stream = BytesIO()
-    drawing.savefig(stream, format="png", metadata={"Software": None, "Title": title})
+    drawing.savefig(stream, format="png", bbox_inches="tight", metadata={"Software": None, "Title": title})
     return stream.getvalue()
 
 

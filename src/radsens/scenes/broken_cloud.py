@@ -13,7 +13,7 @@ from pydantic import Field
 from radsens.instrument import Polarimeter
 from radsens.scenes import mixture
 from radsens.scenes.landscape import PRESETS, state_of
-from radsens.scenes.mixture import Acquisition, Ground, Mixture
+from radsens.scenes.mixture import Acquisition, Ground, Mixture, Share
 from radsens.scenes.structure import cover, texture
 from radsens.schema import Frozen, Scene
 from radsens.transfer.states import Cloud, LiquidCloud
@@ -32,17 +32,18 @@ class BrokenCloud(Frozen):
     cover: float = Field(0.4, gt=0, lt=1, description="part of the area under cloud [1]")
     outer_scale: float = Field(250, ge=20, le=1000, description="size of the largest clouds [km]")
     edge: float = Field(0.3, ge=0, le=2, description="width of the edges, in standard deviations of the random field [1]")
-    spacing: float = Field(2, ge=1, le=20, description="of the points of the random field; it repeats after 2048 [km]")
+    spacing: float = Field(
+        2, ge=1, le=20, description="of the points of the random field; the field repeats after 2048 of them [km]"
+    )
     oversampling: int = Field(3, ge=1, le=6, description="places in a pixel, each way, at which the cloud is looked up [1]")
     blur: float = Field(0.4, ge=0, le=3, description="standard deviation of the point-spread function [pixel]")
     seed: int = Field(1, ge=0, lt=2**64, description="of the random field")
     accuracy: Accuracy = Field("standard", description="of the tables: standard | reduced, quicker, within some per cent")
 
 
-def _mixture(spec: BrokenCloud) -> Mixture:
-    name = f"{spec.cloud.kind}_cloud"
-    states = {spec.below: PRESETS[spec.below], name: state_of(spec.below, cloud=spec.cloud)}
-    return Mixture(states, None, spec.oversampling, spec.blur, spec.accuracy)
+def _mixture(spec: BrokenCloud, share: Share | None = None) -> Mixture:
+    states = {spec.below: PRESETS[spec.below], f"{spec.cloud.kind}_cloud": state_of(spec.below, cloud=spec.cloud)}
+    return Mixture(states, share, spec.oversampling, spec.blur, spec.accuracy)
 
 
 def requests(spec: BrokenCloud, instrument: Polarimeter, bands: Sequence[str]) -> list[Request]:
@@ -59,6 +60,4 @@ def render(spec: BrokenCloud, instrument: Polarimeter, bands: Sequence[str]) -> 
         covered = cover(clouds.at(ground.along, ground.across), level, spec.edge)
         return np.stack([1 - covered, covered])
 
-    made = _mixture(spec)
-    whole = Mixture(made.states, share, made.oversampling, made.blur, made.accuracy)
-    return mixture.render(whole, spec.acquisition, instrument, bands)
+    return mixture.render(_mixture(spec, share), spec.acquisition, instrument, bands)

@@ -20,16 +20,18 @@ from radsens.transfer.tables import Accuracy, Request
 FINE_MARINE = Mode(median_radius=0.08, ln_sigma=0.55, index=1.45, absorption=0.003, thickness=0.04)
 COARSE_MARINE = Mode(median_radius=0.5, ln_sigma=0.65, index=1.37, absorption=0.0003, thickness=0.06)
 DUST = Mode(median_radius=0.5, ln_sigma=0.6, index=1.53, absorption=0.002, thickness=0.2)
-CONTINENTAL = Mode(median_radius=0.08, ln_sigma=0.45, index=1.45, absorption=0.006, thickness=0.15)
+FINE_CONTINENTAL = Mode(median_radius=0.08, ln_sigma=0.45, index=1.45, absorption=0.006, thickness=0.12)
+COARSE_CONTINENTAL = Mode(median_radius=0.5, ln_sigma=0.65, index=1.48, absorption=0.003, thickness=0.04)
 
 MARINE = (FINE_MARINE, COARSE_MARINE)
+CONTINENTAL = (FINE_CONTINENTAL, COARSE_CONTINENTAL)
 
 PRESETS = {
     "clear_ocean": State(surface=Ocean(kind="ocean"), aerosols=MARINE),
     "liquid_cloud": State(surface=Ocean(kind="ocean"), aerosols=MARINE, cloud=LiquidCloud(kind="liquid")),
     "ice_cloud": State(surface=Ocean(kind="ocean"), aerosols=MARINE, cloud=IceCloud(kind="ice")),
     "desert": State(surface=Land(kind="land", cover="desert"), aerosols=(DUST,)),
-    "vegetation": State(surface=Land(kind="land", cover="vegetation"), aerosols=(CONTINENTAL,)),
+    "vegetation": State(surface=Land(kind="land", cover="vegetation"), aerosols=CONTINENTAL),
     "snow": State(surface=Land(kind="land", cover="snow")),
 }
 """Landscapes by name."""

@@ -65,6 +65,10 @@ class Ground:
         return Ground(*(finer(values, times) for values in vars(self).values()))
 
 
+Share = Callable[[Ground], np.ndarray]
+"""Part of each place that each state covers: Ground → (state, row, column), their sum is 1."""
+
+
 @dataclass(frozen=True)
 class Mixture:
     """What a kind of scene is made of.
@@ -72,14 +76,14 @@ class Mixture:
     Attributes
     ----------
     states : by name, which are the scene classes
-    share : part of each place that each state covers, Ground → (state, row, column); not given if there is one state
+    share : what each state covers; not given if there is one state
     oversampling : places in a pixel, along a row and along a column, at which `share` is asked
     blur : standard deviation of the instrument's point-spread function [pixel]
     accuracy : of the tables
     """
 
     states: dict[str, State]
-    share: Callable[[Ground], np.ndarray] | None = None
+    share: Share | None = None
     oversampling: int = 3
     blur: float = 0.4
     accuracy: Accuracy = "standard"
@@ -192,7 +196,9 @@ def _frame(
     asked = plane.every(a.step)
     seen = look(overpass, *plane.coordinates(asked)[:2], number)
     if not seen.seen.any():
-        raise Fault(f"scene.acquisition: view {view} sees no sunlit ground; move it in date, latitude or longitude")
+        raise Fault(
+            f"scene.acquisition: view {view} of 0 to {a.views - 1} sees no sunlit ground; change the date, the latitude or the views"
+        )
     pixels = asked[seen.seen]
     shares = np.ones((1, pixels.size), np.float32)
     if mixture.share:

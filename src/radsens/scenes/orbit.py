@@ -35,7 +35,9 @@ class Orbit(Frozen):
     ice: float = Field(0.15, gt=0, lt=1, description="part of the area under high cloud [1]")
     outer_scale: float = Field(400, ge=20, le=1000, description="size of the largest clouds; continents are 6 times larger [km]")
     edge: float = Field(0.3, ge=0, le=2, description="width of the clouds' edges, in standard deviations of the random field [1]")
-    spacing: float = Field(3, ge=1, le=20, description="of the points of the random fields; they repeat after 2048 [km]")
+    spacing: float = Field(
+        3, ge=1, le=20, description="of the points of the random fields; the fields repeat after 2048 of them [km]"
+    )
     oversampling: int = Field(3, ge=1, le=6, description="places in a pixel, each way, at which the ground is looked up [1]")
     blur: float = Field(0.4, ge=0, le=3, description="standard deviation of the point-spread function [pixel]")
     seed: int = Field(1, ge=0, lt=2**64, description="of the random fields")

@@ -10,13 +10,16 @@ Kou, L., Labrie, D. and Chylek, P. (1993), Applied Optics 32, 3531: absorption o
 Warren, S. G. and Brandt, R. E. (2008), J. Geophys. Res. 113, D14220: absorption of ice.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from radsens.schema import Frozen
 from radsens.transfer.surfaces import Surface
+
+LARGEST = 5.0
+"""Largest effective radius of an aerosol mode [µm] (assumed: coarse desert dust has 2 to 3)."""
 
 AEROSOL_TOP = 2.0
 """Height below which aerosols are mixed with air [km] (assumed: a usual boundary layer)."""
@@ -62,6 +65,16 @@ class Mode(Frozen):
     index: float = Field(gt=1, le=2.5, description="real refractive index, the same at all wavelengths [1]")
     absorption: float = Field(0, ge=0, le=0.5, description="imaginary refractive index, the same at all wavelengths [1]")
     thickness: float = Field(ge=0, le=5, description="vertical optical thickness at 550 nm [1]")
+
+    @model_validator(mode="after")
+    def not_larger_than_aerosols(self) -> Self:
+        """Mie series of larger spheres take minutes; the effective radius is r exp(5σ²/2) (Hansen & Travis 1974, 2.60)."""
+        effective = self.median_radius * np.exp(2.5 * self.ln_sigma**2)
+        if effective > LARGEST:
+            raise ValueError(
+                f"median_radius: with this ln_sigma the effective radius is {effective:.3g} µm, at most {LARGEST:g} is aerosol"
+            )
+        return self
 
 
 class LiquidCloud(Frozen):
