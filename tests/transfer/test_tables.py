@@ -185,5 +185,5 @@ def test_the_shipped_size_is_converged(name, wavelength, rayleigh, monkeypatch):
 
 def test_spheres_larger_than_aerosols_are_refused():
     """They are no aerosol, and their Mie series take minutes."""
-    with pytest.raises(ValueError, match="effective radius is 18.3 µm, at most 5 is aerosol"):
+    with pytest.raises(ValueError, match=r"effective radius is 18\.3 µm, at most 5 is aerosol"):
         Mode(median_radius=0.5, ln_sigma=1.2, index=1.45, thickness=0.1)

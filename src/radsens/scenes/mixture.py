@@ -196,9 +196,7 @@ def _frame(
     asked = plane.every(a.step)
     seen = look(overpass, *plane.coordinates(asked)[:2], number)
     if not seen.seen.any():
-        raise Fault(
-            f"scene.acquisition: view {view} of 0 to {a.views - 1} sees no sunlit ground; change the date, the latitude or the views"
-        )
+        raise Fault(f"scene.acquisition: view {view} of 0 to {a.views - 1} sees no sunlit ground; change date, latitude or views")
     pixels = asked[seen.seen]
     shares = np.ones((1, pixels.size), np.float32)
     if mixture.share:

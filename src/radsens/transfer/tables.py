@@ -178,8 +178,7 @@ def _end_with_parent() -> None:
 
 def _make(request: Request) -> tuple[Request, Table, float]:
     began = perf_counter()
-    with threadpool_limits(1):  # several threads on matrices this small only get in each other's way
-        table = make(request)
+    table = make(request)
     keep(request, table)
     return request, table, perf_counter() - began
 
@@ -222,6 +221,7 @@ def kept(request: Request) -> Table | None:
         return None
 
 
+@threadpool_limits.wrap(limits=1)  # threads only get in each other's way on matrices this small, and change the last bits
 def make(request: Request) -> Table:
     """Table of a request, by adding and doubling."""
     size = SIZES[request.accuracy]
