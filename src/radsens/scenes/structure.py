@@ -58,7 +58,7 @@ def texture(seed: int, name: str, spacing: float, outer_scale: float, slope: flo
     k = 2 * np.pi * np.fft.fftfreq(SIZE, spacing), 2 * np.pi * np.fft.rfftfreq(SIZE, spacing)
     power = ((2 * np.pi / outer_scale) ** 2 + k[0][:, None] ** 2 + k[1] ** 2) ** (-slope / 2)
     power[0, 0] = 0
-    values = np.fft.irfft2(np.fft.rfft2(white) * np.sqrt(power), s=white.shape)
+    values = np.fft.irfft2(np.fft.rfft2(white) * np.sqrt(power).astype(np.float32), s=white.shape)
     return Texture((values / values.std()).astype(np.float32), spacing)
 
 

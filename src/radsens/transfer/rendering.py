@@ -66,11 +66,12 @@ def add_smooth(out, values, mu, mu0, cosine, sine, mu_first, mu_step, mu0_first,
         w00, w01, w10, w11 = (1 - wa) * (1 - wb), (1 - wa) * wb, wa * (1 - wb), wa * wb
         sines = np.sqrt(max((1 - mu[p] * mu[p]) * (1 - mu0[p] * mu0[p]), 0.0))
         c, s, factor, other, intensity, q, u = 1.0, 0.0, 1.0, sines, 0.0, 0.0, 0.0
+        v00, v01, v10, v11 = values[i, j], values[i, j + 1], values[i + 1, j], values[i + 1, j + 1]
         for m in range(values.shape[2]):
-            v00, v01, v10, v11 = values[i, j, m], values[i, j + 1, m], values[i + 1, j, m], values[i + 1, j + 1, m]
-            intensity += factor * c * (w00 * v00[0] + w01 * v01[0] + w10 * v10[0] + w11 * v11[0])
-            q += factor * c * (w00 * v00[1] + w01 * v01[1] + w10 * v10[1] + w11 * v11[1])
-            u += factor * s * (w00 * v00[2] + w01 * v01[2] + w10 * v10[2] + w11 * v11[2])
+            even, odd = factor * c, factor * s
+            intensity += even * (w00 * v00[m, 0] + w01 * v01[m, 0] + w10 * v10[m, 0] + w11 * v11[m, 0])
+            q += even * (w00 * v00[m, 1] + w01 * v01[m, 1] + w10 * v10[m, 1] + w11 * v11[m, 1])
+            u += odd * (w00 * v00[m, 2] + w01 * v01[m, 2] + w10 * v10[m, 2] + w11 * v11[m, 2])
             c, s = c * cosine[p] - s * sine[p], s * cosine[p] + c * sine[p]
             factor, other = other, factor
         out[0, p] += intensity
