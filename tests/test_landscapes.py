@@ -181,6 +181,14 @@ def test_an_orbit_passes_over_every_landscape():
     assert {"clear_ocean", "liquid_cloud", "ice_cloud", "desert", "vegetation", "snow", "mixed"} <= found
 
 
+@pytest.mark.parametrize("kind", ["broken_cloud", "orbit"])
+def test_pixels_beyond_the_terminator_are_left_out(kind):
+    scene = seen(kind, "670P", latitude=62, date="2006-12-21", views=1, every=1)
+    assert 0 < scene.theta.size < 0.9 * 46 * 40
+    assert scene.geometry["sza"].max() < 87.2  # a cosine of 0.05
+    assert (scene.stokes[0] > 0).all()
+
+
 def test_night_is_refused_in_one_sentence():
     with pytest.raises(Fault, match="sees no sunlit ground"):
         seen("clear_ocean", "865P", latitude=80, date="2006-12-21")

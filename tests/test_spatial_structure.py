@@ -57,6 +57,10 @@ def test_a_texture_is_read_exactly_at_its_points_and_linearly_between(clouds):
     assert clouds.at(np.array([7.0]), np.array([10.0])) == pytest.approx(clouds.values[3:5, 5].mean(), rel=1e-5)
 
 
+def test_a_texture_has_no_value_where_there_is_no_ground(clouds):
+    assert np.isnan(clouds.at(np.array([np.nan, 1.0]), np.array([0.0, np.nan]))).all()
+
+
 @pytest.mark.parametrize("part", [0.1, 0.4, 0.9])
 def test_the_level_of_a_cover_leaves_that_part_of_the_area_above(clouds, part):
     assert cover(clouds.values, clouds.level(part), 0).mean() == pytest.approx(part, abs=1e-4)

@@ -56,7 +56,7 @@ def _campaign(path: Path) -> Any:
 
 @app.command(**example("radsens check config/test.yaml"))
 def check(config: ConfigFile) -> None:
-    """Check a campaign and say what it is: scene, strata, jobs, expected failures. Computes and writes nothing."""
+    """Check a campaign and say what it is: scene, strata, jobs, expected failures. Writes nothing but tables to the cache."""
     from radsens.products.overview import overview
 
     overview(_campaign(config))

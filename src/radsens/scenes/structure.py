@@ -28,14 +28,16 @@ class Texture:
     spacing: float
 
     def at(self, along: np.ndarray, across: np.ndarray) -> np.ndarray:
-        """Values at places on the ground (...) [km], linear between the points."""
-        a, b = along / self.spacing, across / self.spacing
+        """Values at places on the ground (...) [km], linear between the points; NaN at a place that is none."""
+        known = np.isfinite(along) & np.isfinite(across)
+        a, b = (np.where(known, place, 0.0) / self.spacing for place in (along, across))
         i, j = np.floor(a).astype(np.int64), np.floor(b).astype(np.int64)
         wa, wb = (a - i).astype(np.float32), (b - j).astype(np.float32)
         i, j = i % SIZE, j % SIZE
         k, l = (i + 1) % SIZE, (j + 1) % SIZE
         v = self.values
-        return (1 - wa) * ((1 - wb) * v[i, j] + wb * v[i, l]) + wa * ((1 - wb) * v[k, j] + wb * v[k, l])
+        value = (1 - wa) * ((1 - wb) * v[i, j] + wb * v[i, l]) + wa * ((1 - wb) * v[k, j] + wb * v[k, l])
+        return np.where(known, value, np.nan)
 
     def level(self, cover: float) -> float:
         """Level above which the field is in a part `cover` of the area (0 to 1)."""
