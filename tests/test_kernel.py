@@ -229,7 +229,7 @@ NOISES = {"snr": {"snr": 50}, "instrument": {"model": "instrument"}}
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_a_compiled_realisation_is_the_interpreted_one(parasol, monkeypatch, precision, direction, noise):
     """Every kernel of the pass at once, with every stage on: all statistics and histograms, bit for bit."""
-    scene = states(parasol, np.linspace(0.1, 1.2, 20), np.linspace(0, 0.9, 20), np.linspace(-1.5, 1.5, 20), bands=("670P",))
+    scene = states(parasol, np.linspace(0.1, 1.2, 20), np.linspace(0, 0.9, 20), np.linspace(-1.5, 1.5, 20), band="670P")
     sources = {**SOURCES, "radiometric_noise": NOISES[noise]}
     setting = {"precision": precision, "measurement": Measurement(quantisation=True, saturation=True), "strata": whole}
     compiled = realise(parasol, scene, sources, range(7, 9), direction, **setting)
@@ -244,7 +244,7 @@ def test_a_compiled_realisation_is_the_interpreted_one(parasol, monkeypatch, pre
 
 
 def test_a_compiled_realisation_of_an_unpolarised_band_is_the_interpreted_one(parasol, monkeypatch):
-    scene = states(parasol, np.linspace(0.1, 0.8, 20), 0.3, np.linspace(-1.5, 1.5, 20), bands=("443NP",))
+    scene = states(parasol, np.linspace(0.1, 0.8, 20), 0.3, np.linspace(-1.5, 1.5, 20), band="443NP")
     sources = {k: v for k, v in SOURCES.items() if k != "relative_transmission"}
     compiled = realise(parasol, scene, sources, range(7, 9), strata=whole)
     monkeypatch.setattr(equation, "span_pass", equation.span_pass.py_func)
