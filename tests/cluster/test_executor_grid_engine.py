@@ -267,8 +267,9 @@ def test_a_poll_of_2000_jobs_costs_a_fraction_of_asking_for_each(bench, monkeypa
     try:
         script = {"script": ["-c", "true"], "name": "held", "log": "/dev/null", "native": "-h", "count": 2000}
         ids, submission = timed("submit", **script)
-        _, poll = timed("poll", look=ids[:LOOKED_AT])
-        _, each = timed("poll", look=ids)
+        # The least of several, taken in turn: the scheduler is still busy with what it was just given.
+        pairs = [(timed("poll", look=ids[:LOOKED_AT])[1], timed("poll", look=ids)[1]) for _ in range(5)]
+        poll, each = map(min, zip(*pairs, strict=True))
         left, ending = timed("terminate", jobs=ids)
     finally:
         session.close()
