@@ -289,6 +289,12 @@ def like(x, c):
     return (np.float32 if isinstance(x, np.float32) else np.float64)(c)
 
 
+@primitive(lambda builder, x, kind: x[1] if str(kind) == "float" else x[2])
+def of_kind(x, single, double):
+    """Of two numbers the one meant for the precision of x; the other is not computed."""
+    return np.float32(single) if isinstance(x, np.float32) else np.float64(double)
+
+
 @primitive(lambda builder, x, kind: builder.add(*x))
 def add32(a, b):
     """a + b modulo 2³²."""

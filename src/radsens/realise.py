@@ -55,7 +55,7 @@ class Task(Frozen):
 
 
 class Desk(NamedTuple):
-    """Rows that the stages work on, flat: gaps, samples, Stokes and saturation; random fields; words."""
+    """Rows that the stages work on, flat: gaps, samples, expected signal and saturation; random fields; words."""
 
     rows: np.ndarray
     fields: np.ndarray
@@ -108,20 +108,20 @@ class Batch:
 
 def desk(samples: int, quantities: int, kind: str) -> Desk:
     """Room for the tiles of a span, for one thread."""
-    rows = np.zeros((quantities + samples + 4) * ROW, kind)
-    return Desk(rows, np.zeros(8 * ROW, np.float32), np.zeros(4 * ROW, np.uint32))
+    rows = np.zeros((quantities + samples + 2) * ROW, kind)
+    return Desk(rows, np.zeros(7 * ROW, np.float32), np.zeros(4 * ROW, np.uint32))
 
 
 @kernel
 def simulate_tile(image, tile, desk, quantities, samples, realisation, keys, p, switch):
     """Gaps (quantity, size) of a tile in one realisation, and 1 in pixels with a saturated sample (size)."""
-    start, size, height = image.tiles[tile, 0], image.tiles[tile, 1], quantities + samples + 4
+    start, size, height = image.tiles[tile, 0], image.tiles[tile, 1], quantities + samples + 2
     pixels = image.pixels[start * TABLE_ROWS : (start + size) * TABLE_ROWS].reshape((TABLE_ROWS, size))
     rows, words = desk.rows[: height * size].reshape((height, size)), desk.words[: 4 * size].reshape((4, size))
-    fields, hit = desk.fields[: 8 * size].reshape((8, size)), rows[height - 1]
-    gaps, x, s = rows[:quantities], rows[quantities : height - 4], rows[height - 4 : height - 1]
+    gaps, d, x, hit = rows[:quantities], rows[quantities : height - 2], rows[height - 2], rows[height - 1]
+    fields = desk.fields[: 7 * size].reshape((7, size))
     detector, sample = image.detector[start : start + size], image.sample[start : start + size]
-    simulate(gaps, x, s, hit, fields, words, pixels, detector, sample, realisation, keys, p, switch)
+    simulate(gaps, d, x, hit, fields, words, pixels, detector, sample, realisation, keys, p, switch)
     return gaps, hit
 
 

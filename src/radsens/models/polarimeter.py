@@ -8,8 +8,15 @@ azimuth φ, in its exact form. It factorises:
 
     [P₁, P₂, P₃]_a = [1, η_a cos 2α_a, η_a sin 2α_a] · O(ε, φ)
 
-so that a modified triplet costs one 3×3 inverse per realisation, and O stays fixed per pixel. All Stokes vectors are in
-the focal-plane frame. An unpolarised band is one sample with η = 0; its retrieval is given the reference q₀, u₀.
+so that a modified triplet costs one 3×3 inverse per realisation, and O stays fixed per pixel.
+
+Only what is wrong is carried through the chain: X⁰ being the signal that the believed triplet expects of the reference, of
+which its inverse M makes the reference exactly, every stage acts on the error D = X − X⁰ of a sample, and
+
+    gap = J M D,    which is J (M (A − A⁰)) O S for triplets A, A⁰ that measure and that are believed, if no more is wrong.
+
+Nothing is subtracted from a number nearly as large, so that an error keeps its digits in float32 however small it is. All
+Stokes vectors are in the focal-plane frame. An unpolarised band is one sample with η = 0; its retrieval is given the reference q₀, u₀.
 """
 
 import numpy as np
@@ -20,20 +27,21 @@ from radsens.instrument import double_azimuth, even_polynomial
 from radsens.kernel import chain, fma, kernel, like
 from radsens.models.irm import IRM, nominal
 from radsens.random import field, field_row
-from radsens.schema import Scene
+from radsens.schema import Fault, Scene
 
 __all__ = ["IRM", "QUANTITIES", "measure", "nominal", "parameters", "pixel_table", "retrieve", "simulate", "switches"]
 
 # Rows of the pixel table: what is fixed in a pixel.
 B, K, INVERSE_K, J, Q0, U0, P0, S_MEAN, TABLE_ROWS = 0, 3, 6, 9, 15, 16, 17, 18, 19
 # Columns of the parameter table: what is fixed in a realisation.
-FORWARD, INVERSE, CURVE, LINEARISE, HF_ACTUAL, HF_BELIEVED, NOISE, DARK, DARK_BELIEVED, TOP, PARAMETERS = (
-    0, 9, 18, 20, 22, 24, 26, 29, 30, 31, 32,
+EXPECTED, WRONG, INVERSE, MISMATCH, CURVE, LINEARISE, HF_ACTUAL, HF_BELIEVED, NOISE, DARK_WRONG, DARK, TOP, PARAMETERS = (
+    0, 9, 18, 27, 36, 38, 40, 42, 44, 47, 48, 49, 50,
 )  # fmt: skip
-# Switches: which stages a campaign needs; a stage that is off is the identity.
-ORDER_ACTUAL, ORDER_BELIEVED, FIELD_ACTUAL, FIELD_BELIEVED, NOISE_MODEL, QUANTISE, SATURATE, SWITCHES = range(8)
+# Switches: which stages a campaign needs; a stage that is off is the identity. LINEAR: all of them are off.
+ORDER_ACTUAL, ORDER_BELIEVED, FIELD_ACTUAL, FIELD_BELIEVED, NOISE_MODEL, QUANTISE, SATURATE, DARKNESS, LINEAR, SWITCHES = range(10)
 NO_NOISE, SNR, READ_SHOT = range(3)
 NEWTON_STEPS = 7
+CLOSURE = 1e-12  # to which the inverse of the optics must undo them [1]; rounding leaves 1e-15
 
 OK = "ok"
 REASONS = (OK, "unphysical efficiency", "unphysical transmission", "non-linearity not invertible", "singular triplet")
@@ -96,25 +104,34 @@ def pixel_table(irm: IRM, scene: Scene, place: str) -> np.ndarray:
         t[J : J + 6] = [inverted[:, i, j] / intensity for i, j in entries]
         t[Q0], t[U0] = q / intensity, u / intensity
         t[P0] = np.sqrt(t[Q0] * t[Q0] + t[U0] * t[U0])
+        refuse_open(t, place)
     else:
         t[J] = 1 / t[B]
     return t
 
 
+def refuse_open(t: np.ndarray, place: str) -> None:
+    """Refuse a pixel table whose optics are not undone by their inverse, J B = (1, q, u): the gaps take it for granted."""
+    j, b = t[J : J + 6], t[B : B + 3]
+    back = [j[r] * b[0] + j[s] * b[1] + j[u] * b[2] for r, s, u in ((0, 1, 2), (1, 3, 4), (2, 4, 5))]
+    if (worst := np.abs(np.stack(back) - [np.ones_like(t[Q0]), t[Q0], t[U0]]).max(initial=0)) > CLOSURE:
+        raise Fault(f"{place}: the optics of the model are undone to {worst:.1e} only, so that no gap can be told from it")
+
+
 def curve(irm: IRM) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients (c₁, c₂) of f(S) = S (c₁ + c₂ S^(n−1)), n the order.
+    """Coefficients (c₁, c₂) of f(S) − S = S (c₁ + c₂ S^(n−1)), n the order.
 
     f(S) = S [1 + b ((S/S_fs)^(n−1) − x₀^(n−1))], b the deviation at full scale (physics: POLDER-1's "small non-linearity
     defect"; the form is a choice of this package, see docs/method.md).
     """
     b, power = np.asarray(irm.non_linearity, dtype=float), irm.non_linearity_order - 1
-    return 1 - b * irm.calibrated_at**power, b / irm.full_scale**power
+    return -b * irm.calibrated_at**power, b / irm.full_scale**power
 
 
 def monotone(irm: IRM) -> np.ndarray:
-    """Whether f rises from zero to full scale, so that it has an inverse: f′ = c₁ + n c₂ S^(n−1) > 0 at both ends."""
+    """Whether f rises from zero to full scale, so that it has an inverse: f′ = 1 + c₁ + n c₂ S^(n−1) > 0 at both ends."""
     c1, _ = curve(irm)
-    return (c1 > 0) & (c1 + irm.non_linearity_order * np.asarray(irm.non_linearity) > 0)
+    return (c1 > -1) & (1 + c1 + irm.non_linearity_order * np.asarray(irm.non_linearity) > 0)
 
 
 def parameters(actual: IRM, believed: IRM, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -131,20 +148,41 @@ def parameters(actual: IRM, believed: IRM, count: int) -> tuple[np.ndarray, np.n
     """
     p = np.zeros((count, PARAMETERS))
     samples = 3 if actual.polarised else 1
-    gains = actual.sample_gain[..., None] * analyser(actual)
-    p[:, FORWARD : FORWARD + 3 * samples] = np.broadcast_to(gains, (count, samples, 3)).reshape(count, -1)
-    matrix, divisor = analyser(believed), believed.sample_gain
+    measuring, expected = (m.sample_gain[..., None] * analyser(m) for m in (actual, believed))
+    wrong = measuring - expected
     with np.errstate(divide="ignore", invalid="ignore"):
-        back = inverse(matrix) / divisor[..., None, :] if believed.polarised else 1 / divisor[..., None]
-    p[:, INVERSE : INVERSE + samples * samples] = np.broadcast_to(back, (count, samples, samples)).reshape(count, -1)
+        back = inverse(analyser(believed)) / believed.sample_gain[..., None, :] if believed.polarised else 1 / expected[..., :1]
+    columns = [(EXPECTED, expected), (WRONG, wrong), (INVERSE, back), (MISMATCH, mismatch(back, wrong))]
+    for first, matrix in columns:
+        full = np.broadcast_to(matrix, (count, *matrix.shape[-2:])).reshape(count, -1)
+        p[:, first : first + full.shape[1]] = full
     p[:, CURVE], p[:, CURVE + 1] = curve(actual)
     p[:, LINEARISE], p[:, LINEARISE + 1] = curve(believed)
     for column, irm in ((HF_ACTUAL, actual), (HF_BELIEVED, believed)):
-        p[:, column] = irm.high_frequency_error * np.sqrt(irm.high_frequency_correlation)
-        p[:, column + 1] = irm.high_frequency_error * np.sqrt(1 - irm.high_frequency_correlation)
+        p[:, column : column + 2] = equicorrelation(irm.high_frequency_error, irm.high_frequency_correlation, samples)
     p[:, NOISE : NOISE + 3] = 1 / actual.snr, actual.read_noise**2, actual.shot
-    p[:, DARK], p[:, DARK_BELIEVED], p[:, TOP] = actual.dark, believed.dark, 2**actual.bits - 1
+    p[:, DARK_WRONG], p[:, DARK], p[:, TOP] = np.asarray(actual.dark) - believed.dark, believed.dark, 2**actual.bits - 1
     return p, outcomes(actual, believed, p)
+
+
+def mismatch(inverse: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """E = M (A − A⁰), (..., 3, 3) [1]: what the inverse M of the believed triplet makes of the error of the one that measures.
+
+    Sums in a fixed order, by no linear algebra library: M (..., j, a), A − A⁰ (..., a, k).
+    """
+    terms = [inverse[..., :, a, None] * wrong[..., a, None, :] for a in range(wrong.shape[-2])]
+    return sum(terms[1:], terms[0])
+
+
+def equicorrelation(sigma: float, rho: float, samples: int) -> tuple[float, float]:
+    """(a, b) such that a z_s + b Σ z has the standard deviation σ and the correlation ρ between samples, z independent.
+
+    The symmetric root of the covariance: its eigenvalues are σ² (1 − ρ) and, along (1, 1, 1), σ² (1 + (n − 1) ρ).
+    """
+    if samples == 1:
+        return sigma, 0.0
+    apart = np.sqrt(1 - rho)
+    return sigma * apart, sigma * (np.sqrt(1 + (samples - 1) * rho) - apart) / samples
 
 
 def outcomes(actual: IRM, believed: IRM, p: np.ndarray) -> np.ndarray:
@@ -166,60 +204,72 @@ def switches(actual: IRM, believed: IRM) -> np.ndarray:
     order = [irm.non_linearity_order if np.ndim(irm.non_linearity) or irm.non_linearity else 0 for irm in (actual, believed)]
     noise = SNR if np.isfinite(actual.snr) else READ_SHOT if actual.read_noise or actual.shot else NO_NOISE
     fields = [int(irm.high_frequency_error > 0) for irm in (actual, believed)]
-    return np.array([*order, *fields, noise, actual.quantisation, actual.saturation], dtype=np.int64)
+    darkness = np.ndim(actual.dark) + np.ndim(believed.dark) > 0 or actual.dark != believed.dark
+    found = [*order, *fields, noise, actual.quantisation, actual.saturation, darkness]
+    return np.array([*found, actual.polarised and not any(found)], dtype=np.int64)
 
 
 @kernel
-def signal(x, k, b0, b1, b2, t, u, v):
-    """S = K (t B₀ + u B₁ + v B₂) [count] (pixel): (t, u, v) = A t_m T_a (1, η cos 2α, η sin 2α)."""
+def signal(x, d, k, b0, b1, b2, expected, wrong):
+    """S⁰ = K (t B₀ + u B₁ + v B₂) and D = S − S⁰ [count] (pixel): (t, u, v) = A t_m T_a (1, η cos 2α, η sin 2α) as believed
+    (3), and how much it differs in the triplet that measures (3)."""
+    t, u, v, dt, du, dv = expected[0], expected[1], expected[2], wrong[0], wrong[1], wrong[2]
     for i in range(x.size):
         x[i] = k[i] * fma(v, b2[i], fma(u, b1[i], t * b0[i]))
+        d[i] = k[i] * fma(dv, b2[i], fma(du, b1[i], dt * b0[i]))
 
 
 @kernel
-def inter_pixel(x, common, own, sigma_common, sigma_own):
-    """S (1 + h), h = σ (√ρ z₀ + √(1−ρ) z_a) (pixel)."""
-    for i in range(x.size):
-        x[i] = fma(x[i], fma(sigma_common, common[i], sigma_own * like(sigma_own, own[i])), x[i])
+def inter_pixel(d, x, own, common, a, b):
+    """S (1 + h), h = a z_s + b Σ z [count] (pixel): the error of S⁰ + D grows by (S⁰ + D) h."""
+    for i in range(d.size):
+        d[i] = fma(x[i] + d[i], fma(b, common[i], a * like(a, own[i])), d[i])
 
 
 @kernel
-def undo_inter_pixel(x, common, own, sigma_common, sigma_own):
-    """S / (1 + h), with the h of `inter_pixel` (pixel)."""
-    for i in range(x.size):
-        h = fma(sigma_common, common[i], sigma_own * like(sigma_own, own[i]))
-        x[i] = x[i] / (like(h, 1.0) + h)
+def undo_inter_pixel(d, x, own, common, a, b):
+    """S / (1 + h), with the h of `inter_pixel` [count] (pixel): (S⁰ + D) / (1 + h) − S⁰ = (D − S⁰ h) / (1 + h)."""
+    for i in range(d.size):
+        h = fma(b, common[i], a * like(a, own[i]))
+        d[i] = fma(-x[i], h, d[i]) / (like(h, 1.0) + h)
 
 
 @kernel
-def bend(x, c1, c2, order):
-    """f(S) = S (c₁ + c₂ S^(order−1)) [count] (pixel)."""
+def bend(d, x, c1, c2, order):
+    """f(S) = S + S (c₁ + c₂ S^(order−1)) [count] (pixel)."""
     if order == 2:
-        for i in range(x.size):
-            x[i] = x[i] * fma(c2, x[i], c1)
+        for i in range(d.size):
+            s = x[i] + d[i]
+            d[i] = fma(s, fma(c2, s, c1), d[i])
     else:
-        for i in range(x.size):
-            x[i] = x[i] * fma(c2, x[i] * x[i], c1)
+        for i in range(d.size):
+            s = x[i] + d[i]
+            d[i] = fma(s, fma(c2, s * s, c1), d[i])
 
 
 @kernel
-def unbend(x, c1, c2, order):
-    """f⁻¹(y) [count] (pixel), NaN above the maximum of f: 2y / (c₁ + √(c₁² + 4 c₂ y)) for order 2, Newton for order 3.
+def unbend(d, x, c1, c2, order):
+    """f⁻¹(y) = y − S (c₁ + c₂ S^(order−1)) [count] (pixel), NaN above the maximum of f, with S = f⁻¹(y) to rounding:
+    2y / (e + √(e² + 4 c₂ y)), e = 1 + c₁, for order 2, Newton for order 3.
 
-    For c₂ > 0 Newton starts from the smaller of y / c₁ and √(y / 2√(c₁ c₂)), both above the root (c₁ S + c₂ S³ ≥ 2√(c₁ c₂)
+    For c₂ > 0 Newton starts from the smaller of y / e and √(y / 2√(e c₂)), both above the root (e S + c₂ S³ ≥ 2√(e c₂)
     S²), and falls onto it. For c₂ < 0, v being y over the maximum of f, from the least curve that has the slope 2/3 of
     f⁻¹ at v = 0 and its square root at v = 1.
     """
+    one = like(c1, 1.0)
+    e = one + c1
     if order == 2:
         four = like(c1, 4.0) * c2
-        for i in range(x.size):
-            x[i] = (x[i] + x[i]) / (c1 + np.sqrt(fma(four, x[i], c1 * c1)))
+        for i in range(d.size):
+            y = x[i] + d[i]
+            s = (y + y) / (e + np.sqrt(fma(four, y, e * e)))
+            d[i] = fma(-s, fma(c2, s, c1), d[i])
         return
-    one, three = like(c1, 1.0), like(c1, 3.0) * c2
-    over_top, over_square = like(c1, 1.5) * np.sqrt(abs(three) / c1) / c1, like(c1, 0.5) / np.sqrt(c1 * abs(c2))
-    for i in range(x.size):
-        y = x[i]
-        s = y / c1
+    three = like(c1, 3.0) * c2
+    over_top, over_square = like(c1, 1.5) * np.sqrt(abs(three) / e) / e, like(c1, 0.5) / np.sqrt(e * abs(c2))
+    for i in range(d.size):
+        y = x[i] + d[i]
+        s = y / e
         if c2 < like(c2, 0.0):
             v = y * over_top
             root = np.sqrt(one - v) * np.sqrt(one - v / like(v, 3.0))
@@ -229,110 +279,134 @@ def unbend(x, c1, c2, order):
             s = bound if bound < s else s
         for _ in range(NEWTON_STEPS):
             s2 = s * s
-            s = s - (s * fma(c2, s2, c1) - y) / fma(three, s2, c1)
-        x[i] = s
+            s = s - (s * fma(c2, s2, e) - y) / fma(three, s2, e)
+        d[i] = fma(-s, fma(c2, s * s, c1), d[i])
 
 
 @kernel
-def offset(x, dark):
-    """DN = f(S) + C, or y = DN − C with −C [count] (pixel)."""
-    for i in range(x.size):
-        x[i] = x[i] + dark
+def offset(d, dark):
+    """DN − C⁰ = f(S) + C − C⁰, C and C⁰ the offset that there is and the believed one [count] (pixel)."""
+    for i in range(d.size):
+        d[i] = d[i] + dark
 
 
 @kernel
-def noise_snr(x, mean, z, inverse_snr):
+def noise_snr(d, mean, z, inverse_snr):
     """DN + σ z, σ = S̄ / snr, S̄ the mean nominal signal of the samples [count] (pixel)."""
-    for i in range(x.size):
-        x[i] = fma(inverse_snr * mean[i], z[i], x[i])
+    for i in range(d.size):
+        d[i] = fma(inverse_snr * mean[i], like(inverse_snr, z[i]), d[i])
 
 
 @kernel
-def noise_read_shot(x, dark, z, read2, shot):
+def noise_read_shot(d, x, z, read2, shot):
     """DN + σ z, σ² = σ_read² + s (DN − C): the linear camera model of EMVA 1288 [count] (pixel)."""
-    for i in range(x.size):
-        s = x[i] - dark
+    for i in range(d.size):
+        s = x[i] + d[i]
         s = s if s > like(s, 0.0) else like(s, 0.0)
-        x[i] = fma(np.sqrt(fma(shot, s, read2)), z[i], x[i])
+        d[i] = fma(np.sqrt(fma(shot, s, read2)), like(s, z[i]), d[i])
 
 
 @kernel
-def quantise(x):
-    """The nearest integer count, ties to even (pixel)."""
-    for i in range(x.size):
-        x[i] = np.rint(x[i])
+def quantise(d, x, dark):
+    """The nearest integer count, ties to even (pixel); DN = S⁰ + D + C⁰."""
+    for i in range(d.size):
+        count = x[i] + d[i] + dark
+        d[i] = d[i] + (np.rint(count) - count)
 
 
 @kernel
-def saturate(x, hit, top):
+def saturate(d, x, hit, dark, top):
     """min(DN, 2^bits − 1) [count]; hit becomes 1 where a sample is cut (pixel)."""
-    for i in range(x.size):
-        hit[i] = like(hit[i], 1.0) if x[i] > top else hit[i]
-        x[i] = top if x[i] > top else x[i]
+    for i in range(d.size):
+        most = top - dark - x[i]
+        hit[i] = like(top, 1.0) if d[i] > most else hit[i]
+        d[i] = most if d[i] > most else d[i]
 
 
 @kernel
-def stokes(x, j, m, s):
-    """(I, Q, U)' / I_ref = J · M · X: M = analyser⁻¹ / (A t_m T), J = O⁻¹ / I_ref (3, pixel)."""
-    for i in range(s.shape[1]):
-        x0, x1, x2 = x[0, i], x[1, i], x[2, i]
-        b0 = fma(m[0], x0, fma(m[1], x1, m[2] * x2))
-        b1 = fma(m[3], x0, fma(m[4], x1, m[5] * x2))
-        b2 = fma(m[6], x0, fma(m[7], x1, m[8] * x2))
-        s[0, i] = fma(j[0, i], b0, fma(j[1, i], b1, j[2, i] * b2))
-        s[1, i] = fma(j[1, i], b0, fma(j[3, i], b1, j[4, i] * b2))
-        s[2, i] = fma(j[2, i], b0, fma(j[4, i], b1, j[5, i] * b2))
+def stokes(gaps, j, m, d):
+    """Gaps of I, Q, U by I_ref, J M D (3, pixel): M (3×3, flat) = analyser⁻¹ / (A t_m T), J = O⁻¹ / I_ref, D (3, pixel)."""
+    for i in range(gaps.shape[1]):
+        d0, d1, d2 = d[0, i], d[1, i], d[2, i]
+        b0 = fma(m[0], d0, fma(m[1], d1, m[2] * d2))
+        b1 = fma(m[3], d0, fma(m[4], d1, m[5] * d2))
+        b2 = fma(m[6], d0, fma(m[7], d1, m[8] * d2))
+        gaps[0, i] = fma(j[0, i], b0, fma(j[1, i], b1, j[2, i] * b2))
+        gaps[1, i] = fma(j[1, i], b0, fma(j[3, i], b1, j[4, i] * b2))
+        gaps[2, i] = fma(j[2, i], b0, fma(j[4, i], b1, j[5, i] * b2))
+
+
+@kernel
+def total(out, a, b, c):
+    """a + b + c (pixel)."""
+    for i in range(out.size):
+        out[i] = a[i] + b[i] + c[i]
 
 
 @chain
-def measure(x, hit, a, pixels, fields, p, switch):
-    """Counts of sample a of a row of pixels: the chain of the module's docstring, then noise, quantisation, saturation."""
-    signal(x, pixels[K + a], pixels[B], pixels[B + 1], pixels[B + 2], p[3 * a], p[3 * a + 1], p[3 * a + 2])
+def measure(d, x, hit, a, pixels, fields, p, switch):
+    """Counts of sample a of a row of pixels, as their error D on the expected X⁰: the chain of the module's docstring, then
+    noise, quantisation, saturation."""
+    wrong = p[WRONG + 3 * a : WRONG + 3 * a + 3]
+    signal(x, d, pixels[K + a], pixels[B], pixels[B + 1], pixels[B + 2], p[EXPECTED + 3 * a : EXPECTED + 3 * a + 3], wrong)
     if switch[FIELD_ACTUAL]:
-        inter_pixel(x, fields[0], fields[1 + a], p[HF_ACTUAL], p[HF_ACTUAL + 1])
+        inter_pixel(d, x, fields[a], fields[3], p[HF_ACTUAL], p[HF_ACTUAL + 1])
     if switch[ORDER_ACTUAL]:
-        bend(x, p[CURVE], p[CURVE + 1], switch[ORDER_ACTUAL])
-    offset(x, p[DARK])
+        bend(d, x, p[CURVE], p[CURVE + 1], switch[ORDER_ACTUAL])
     if switch[NOISE_MODEL] == SNR:
-        noise_snr(x, pixels[S_MEAN], fields[4 + a], p[NOISE])
+        noise_snr(d, pixels[S_MEAN], fields[4 + a], p[NOISE])
     if switch[NOISE_MODEL] == READ_SHOT:
-        noise_read_shot(x, p[DARK], fields[4 + a], p[NOISE + 1], p[NOISE + 2])
+        noise_read_shot(d, x, fields[4 + a], p[NOISE + 1], p[NOISE + 2])
+    if switch[DARKNESS]:
+        offset(d, p[DARK_WRONG])
     if switch[QUANTISE]:
-        quantise(x)
+        quantise(d, x, p[DARK])
     if switch[SATURATE]:
-        saturate(x, hit, p[TOP])
+        saturate(d, x, hit, p[DARK], p[TOP])
 
 
 @chain
-def retrieve(x, a, pixels, fields, p, switch):
-    """From counts of sample a to f⁻¹(DN − C) / (P g_a), with the believed parameters: a row of pixels."""
-    offset(x, -p[DARK_BELIEVED])
+def retrieve(d, x, a, pixels, fields, p, switch):
+    """From the error of the counts of sample a to that of f⁻¹(DN − C) / (P g_a), with the believed parameters: a row of
+    pixels."""
     if switch[ORDER_BELIEVED]:
-        unbend(x, p[LINEARISE], p[LINEARISE + 1], switch[ORDER_BELIEVED])
+        unbend(d, x, p[LINEARISE], p[LINEARISE + 1], switch[ORDER_BELIEVED])
     if switch[FIELD_BELIEVED]:
-        undo_inter_pixel(x, fields[0], fields[1 + a], p[HF_BELIEVED], p[HF_BELIEVED + 1])
+        undo_inter_pixel(d, x, fields[a], fields[3], p[HF_BELIEVED], p[HF_BELIEVED + 1])
     inverse_k = pixels[INVERSE_K + a]
-    for i in range(x.size):
-        x[i] = x[i] * inverse_k[i]
+    for i in range(d.size):
+        d[i] = d[i] * inverse_k[i]
 
 
 @chain
-def simulate(gaps, x, s, hit, fields, work, pixels, detector, sample, realisation, keys, p, switch):
-    """Gaps of a row of pixels in one realisation: retrieve(measure(S; actual); believed) − S.
-
-    gaps (quantity, pixel) is filled; x (sample, pixel), s (3, pixel), hit (pixel), fields (8, pixel) float32 and work (4,
-    pixel) uint32 are scratch; detector and sample (pixel) uint32 are the addresses; keys (2, 4) those of the HF and noise fields.
-    """
+def draw_fields(fields, work, detector, sample, realisation, keys, switch):
+    """Random fields of a row: of the inter-pixel coefficients, three and their sum, and of the noise: (7, pixel)."""
     if switch[FIELD_ACTUAL] or switch[FIELD_BELIEVED]:
-        field_row(fields[:4], work, detector, realisation, keys[0])
+        field_row(fields[:3], work, detector, realisation, keys[0])
+        total(fields[3], fields[0], fields[1], fields[2])
     if switch[NOISE_MODEL]:
         field_row(fields[4:], work, sample, realisation, keys[1])
+
+
+@chain
+def simulate(gaps, d, x, hit, fields, work, pixels, detector, sample, realisation, keys, p, switch):
+    """Gaps of a row of pixels in one realisation: retrieve(measure(S; actual); believed) − S.
+
+    gaps (quantity, pixel) is filled; d (sample, pixel), x (pixel), hit (pixel), fields (7, pixel) float32 and work (4, pixel)
+    uint32 are scratch; detector and sample (pixel) uint32 are the addresses; keys (2, 4) those of the HF and noise fields.
+    """
     hit[:] = 0.0
-    for a in range(x.shape[0]):
-        measure(x[a], hit, a, pixels, fields, p, switch)
-        retrieve(x[a], a, pixels, fields, p, switch)
-    if x.shape[0] == 3:
-        stokes(x, pixels[J : J + 6], p[INVERSE : INVERSE + 9], s)
-        gap_row(gaps, s, pixels[Q0], pixels[U0], pixels[P0])
+    back = pixels[J : J + 6]
+    if switch[LINEAR]:
+        stokes(gaps, back, p[MISMATCH : MISMATCH + 9], pixels[B : B + 3])  # J M (A − A⁰) B
     else:
-        intensity_gap_row(gaps[0], x[0], pixels[J], p[INVERSE])
+        draw_fields(fields, work, detector, sample, realisation, keys, switch)
+        for a in range(d.shape[0]):
+            measure(d[a], x, hit, a, pixels, fields, p, switch)
+            retrieve(d[a], x, a, pixels, fields, p, switch)
+        if d.shape[0] == 3:
+            stokes(gaps, back, p[INVERSE : INVERSE + 9], d)
+    if d.shape[0] == 3:
+        gap_row(gaps, pixels[Q0], pixels[U0], pixels[P0])
+    else:
+        intensity_gap_row(gaps[0], d[0], pixels[J], p[INVERSE])

@@ -56,7 +56,7 @@ def texture(seed: int, name: str, spacing: float, outer_scale: float, slope: flo
     outer_scale : beyond which there is no correlation [km]
     slope : of the spectrum, > 2 [1]
     """
-    white = field(seed, name, "structure", 0, np.arange(SIZE * SIZE // 4)).reshape(SIZE, SIZE)
+    white = field(seed, name, "structure", 0, np.arange(SIZE * SIZE // 2))[:2].reshape(SIZE, SIZE)
     k = 2 * np.pi * np.fft.fftfreq(SIZE, spacing), 2 * np.pi * np.fft.rfftfreq(SIZE, spacing)
     power = ((2 * np.pi / outer_scale) ** 2 + k[0][:, None] ** 2 + k[1] ** 2) ** (-slope / 2)
     power[0, 0] = 0
