@@ -65,11 +65,11 @@ def classes() -> Any:
     return partition(Strata(dolp=tuple(edges)), SCENE)
 
 
-def task(case: str, precision: str) -> tuple[realise.Task, list[Any]]:
+def task(case: str, precision: str, quantiles: bool = True) -> tuple[realise.Task, list[Any]]:
     """A case as radsens takes it: its task and the sources that act."""
     sources, error_in = CASES[case]
     settings = {"instrument": INSTRUMENT.name, "seed": 1, "measurement": {}, "sources": sources}
-    found = realise.Task.model_validate({**settings, "precision": precision, "error_in": error_in})
+    found = realise.Task.model_validate({**settings, "precision": precision, "error_in": error_in, "quantiles": quantiles})
     return found, [(SOURCES[name], SOURCES[name].Amplitudes(**knobs)) for name, knobs in sources.items()]
 
 
@@ -90,10 +90,10 @@ def numpy_job(case: str, part: Any) -> Job:
         back=table[m.J : m.J + 6],
         reference=table[[m.Q0, m.U0, m.P0]],
         mean_signal=table[m.S_MEAN],
-        forward=p[:, m.FORWARD : m.FORWARD + 9].reshape(-1, 3, 3).copy(),
+        forward=(p[:, m.EXPECTED : m.EXPECTED + 9] + p[:, m.WRONG : m.WRONG + 9]).reshape(-1, 3, 3),
         inverse=p[:, m.INVERSE : m.INVERSE + 9].reshape(-1, 3, 3).copy(),
-        bend=p[:, m.CURVE : m.CURVE + 2] if switch[m.ORDER_ACTUAL] else None,
-        unbend=p[:, m.LINEARISE : m.LINEARISE + 2] if switch[m.ORDER_BELIEVED] else None,
+        bend=p[:, m.CURVE : m.CURVE + 2] + [1, 0] if switch[m.ORDER_ACTUAL] else None,
+        unbend=p[:, m.LINEARISE : m.LINEARISE + 2] + [1, 0] if switch[m.ORDER_BELIEVED] else None,
         equalisation=actual.high_frequency_error or believed.high_frequency_error,
         equalisation_in_instrument=actual.high_frequency_error > 0,
         noise=1 / actual.snr,
@@ -112,10 +112,10 @@ def parameters(case: str) -> tuple[np.ndarray, np.ndarray, Any, Any]:
     return p, polarimeter.switches(actual, believed), actual, believed
 
 
-def passes(case: str, precision: str, part: Any, count: int = COUNT, threads: int = 1) -> tuple[list[Callable], Any]:
+def passes(case: str, precision: str, part: Any, count: int = COUNT, threads: int = 1, quantiles: bool = True) -> tuple[list[Callable], Any]:
     """The passes over the pixels of a span, one for each thread, with the arguments of `realise_band`; and its result."""
     calls: list[tuple] = []
-    compiled, (settings, active) = realise.span_pass, task(case, precision)
+    compiled, (settings, active) = realise.span_pass, task(case, precision, quantiles)
 
     def recorded(*arguments):
         calls.append(arguments)

@@ -53,19 +53,23 @@ def gaps(actual, believed, scene, count=1, disturbed=0.0, optics=None):
         table[J:Q0], table[INVERSE_K:J] = back[J:Q0], back[INVERSE_K:J]
     samples, n = (3 if actual.polarised else 1), table.shape[1]
     out = np.zeros((count, len(QUANTITIES) if samples == 3 else 1, n))
-    fields, hit = np.zeros((8, n), np.float32), np.zeros(n)
+    fields, common, hit = np.zeros((6, n), np.float32), np.zeros(n), np.zeros(n)
     added = np.broadcast_to(disturbed, (samples, n))
     for r in range(count):
-        x, s = np.zeros((samples, n)), np.zeros((3, n))
+        d, x = np.zeros((2, samples, n))
         for a in range(samples):
-            polarimeter.measure(x[a], hit, a, table, fields, p[r], switch)
-            x[a] += added[a]
-            polarimeter.retrieve(x[a], a, table, fields, p[r], switch)
+            polarimeter.measure(d[a], x[a], hit, a, table, fields, common, p[r], switch)
+            d[a] += added[a]
+            polarimeter.retrieve(d[a], x[a], a, table, fields, common, p[r], switch)
+        if optics is not None:  # what is expected is no longer retrieved as the reference: the whole signal is looked at
+            d += x * table[INVERSE_K : INVERSE_K + samples]
         if samples == 3:
-            polarimeter.stokes(x, table[J:Q0], p[r, INVERSE : INVERSE + 9], s)
-            gap_row(out[r], s, table[Q0], table[U0], table[P0])
+            polarimeter.stokes(out[r], table[J:Q0], p[r, INVERSE : INVERSE + 9], d)
+            out[r, :3] -= 0 if optics is None else [np.ones(n), table[Q0], table[U0]]
+            gap_row(out[r], table[Q0], table[U0], table[P0])
         else:
-            intensity_gap_row(out[r, 0], x[0], table[J], p[r, INVERSE])
+            intensity_gap_row(out[r, 0], d[0], table[J], p[r, INVERSE])
+            out[r, 0] -= 0 if optics is None else 1
     return out, outcome
 
 
@@ -98,6 +102,7 @@ def realise(instrument, scene, sources, span, error_in="instrument", strata=each
         seed=settings.get("seed", 20240229),
         error_in=error_in,
         precision=settings.get("precision", "float64"),
+        quantiles=settings.get("quantiles", True),
         measurement=settings.get("measurement", Measurement()),
         sources=sources,
     )

@@ -172,20 +172,19 @@ def stages(kind):
     row, z, w, f, words = np.zeros(8, kind), np.zeros(8, np.float32), np.zeros(8, np.uint32), np.zeros(8), [np.uint32(0)] * 6
     block, k, m = np.zeros((9, 8), kind), kind(0), polarimeter
     return {
-        "signal": (m.signal, row, row, row, row, row, k, k, k),
-        "inter_pixel": (m.inter_pixel, row, z, z, k, k),
-        "undo_inter_pixel": (m.undo_inter_pixel, row, z, z, k, k),
-        "bend": (m.bend, row, k, k, 2),
-        "unbend": (m.unbend, row, k, k, 2),
+        "signal": (m.signal, row, row, row, row, row, row, row, row),
+        "inter_pixel": (m.inter_pixel, row, row, z, row, k, k),
+        "undo_inter_pixel": (m.undo_inter_pixel, row, row, z, row, k, k),
+        "bend": (m.bend, row, row, k, k, 2),
+        "unbend": (m.unbend, row, row, k, k, 2),
         "noise_snr": (m.noise_snr, row, row, z, k),
-        "noise_read_shot": (m.noise_read_shot, row, k, z, k, k),
+        "noise_read_shot": (m.noise_read_shot, row, row, z, k, k),
         "stokes": (m.stokes, block[:3], block[:6], row, block[:3]),
-        "gap_row": (quantities.gap_row, block[:5], block[:3], row, row, row),
-        "intensity_gap_row": (quantities.intensity_gap_row, row, row, row, k),
-        "accumulate": (statistics.accumulate, f, f, f, f, row, 0.0),
-        "normals_of_words": (random.normals_of_words, z, z, w, w),
+        "gap_row": (quantities.gap_row, block[:5], row, row, row),
+        "accumulate": (statistics.accumulate, f, f, row, row, row, 0.0),
+        "normals_of_words": (random.normals_of_words, z, z, z, w, w, w, w),
         "words": (random.words, w, w, w, w, w, *words),
-        "bin_row": (statistics.bin_row, np.zeros(8, np.int32), row, 0.0, np.float32(1)),
+        "bin_row": (statistics.bin_row, np.zeros(8, np.uint16), row, 0.0, np.float32(1)),
     }
 
 
@@ -246,7 +245,7 @@ for precision in ("float64", "float32"):
         parts = (found.rows, found.totals, found.saturated, *found.drawn.values())
         print(precision, error_in, sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in parts)).hexdigest())
 row, k = np.zeros(8), 0.0
-types = tuple(map(compiler().typeof, (row, row, row, row, row, k, k, k)))
+types = tuple(map(compiler().typeof, (row,) * 8))
 signal.inner.compile(types)
 code = signal.inner.inspect_asm(types)
 print([name for name in __cpu_dispatch__ if __cpu_features__[name]], "zmm" in code, "ymm" in code)

@@ -16,7 +16,7 @@ from tests.equation import realise, states, whole
 
 from radsens import realise as equation
 from radsens.gaps import quantities
-from radsens.kernel import add32, fma, kernel, like, rotl32, xor32
+from radsens.kernel import add32, fma, kernel, like, of_kind, rotl32, xor32
 from radsens.models import polarimeter as model
 from radsens.realise import Measurement
 
@@ -129,6 +129,18 @@ def test_a_constant_takes_the_precision_of_its_companion(kind):
     assert out[0] == float(kind(1 / 3)) == float(like.py_func(kind(1), 1 / 3))
 
 
+@kernel
+def chosen(out, x):
+    out[0] = of_kind(x[0], 1.0, 2.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_two_numbers_the_one_meant_for_the_precision_is_taken(kind):
+    out, x = np.zeros(1), np.ones(1, kind)
+    chosen(out, x)
+    assert out[0] == float(of_kind.py_func(kind(1), 1.0, 2.0)) == (1 if kind is np.float32 else 2)
+
+
 # --- stages -----------------------------------------------------------------------------------------------------------
 
 
@@ -165,22 +177,30 @@ def block(n, low, high):
     return lambda kind: st.lists(row(kind, low, high), min_size=n, max_size=n).map(np.stack)
 
 
-RESPONSE = (between(0.5, 1.5), between(-2e-5, 1e-3), choice(2, 3))
+RESPONSE = (between(-0.5, 0.5), between(-2e-5, 1e-3), choice(2, 3))
+wrong = rows(-40, 40)
+
+
+def triple(kind):
+    return row(kind, -4000, 4000).map(lambda r: np.resize(r, 3))
+
+
 STAGES = {
-    "signal": (counts, rows(0.5, 1.5), rows(0.01, 1), rows(-1, 1), rows(-1, 1), *[between(-4000, 4000)] * 3),
-    "inter_pixel": (counts, z, z, between(0, 0.01), between(0, 0.01)),
-    "undo_inter_pixel": (counts, z, z, between(0, 0.01), between(0, 0.01)),
-    "bend": (counts, *RESPONSE),
-    "unbend": (counts, *RESPONSE),
-    "offset": (counts, between(-200, 200)),
-    "noise_snr": (counts, counts, z, between(0, 0.1)),
-    "noise_read_shot": (counts, between(0, 200), z, between(0, 10), between(0, 1)),
-    "quantise": (counts,),
-    "saturate": (counts, rows(0, 0), between(1000, 4095)),
-    "stokes": (block(3, 0, 2), block(6, -1.2, 1.2), rows(-1, 1), block(3, 0, 0)),
+    "signal": (counts, wrong, rows(0.5, 1.5), rows(0.01, 1), rows(-1, 1), rows(-1, 1), triple, triple),
+    "inter_pixel": (wrong, counts, z, rows(-9, 9), between(0, 0.01), between(0, 0.01)),
+    "undo_inter_pixel": (wrong, counts, z, rows(-9, 9), between(0, 0.01), between(0, 0.01)),
+    "bend": (wrong, counts, *RESPONSE),
+    "unbend": (wrong, counts, *RESPONSE),
+    "offset": (wrong, between(-200, 200)),
+    "noise_snr": (wrong, counts, z, between(0, 0.1)),
+    "noise_read_shot": (wrong, counts, z, between(0, 10), between(0, 1)),
+    "quantise": (wrong, counts, between(0, 200)),
+    "saturate": (wrong, counts, rows(0, 0), between(0, 200), between(1000, 4095)),
+    "stokes": (block(3, 0, 0), block(6, -1.2, 1.2), rows(-1, 1), block(3, 0, 2)),
+    "total": (rows(0, 0), z, z, z),
 }
 GAPS = {
-    "gap_row": (block(5, 0, 0), block(3, -1, 1), rows(-1, 1), rows(-1, 1), rows(0, 1)),
+    "gap_row": (block(5, -1, 1), rows(-1, 1), rows(-1, 1), rows(0, 1)),
     "intensity_gap_row": (rows(0, 0), counts, rows(0.1, 10), between(1e-4, 1e-2)),
 }
 

@@ -94,6 +94,7 @@ class Campaign:
             seed=c.seed,
             error_in=c.error_in,
             precision=c.precision,
+            quantiles=c.quantiles,
             measurement=c.measurement,
             sources=amplitudes,
         )

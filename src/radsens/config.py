@@ -44,6 +44,7 @@ class Config(Frozen):
     precision: Literal["float64", "float32"] = Field(
         "float64", description="of the pixel computations; float32 has a floor of about 1e-7 in ΔI/I"
     )
+    quantiles: bool = Field(True, description="whether quantiles and histograms are taken, or moments and extremes alone")
     measurement: Measurement = Field(Measurement(), description="noise, quantisation and saturation of all measurements")
     sources: Sources = Field(description="error sources and their amplitudes")
     combined: dict[Name, tuple[str, ...]] = Field({}, description="names of sets of the sources above, drawn together")

@@ -16,7 +16,7 @@ from pydantic import Field
 from radsens.gaps.quantities import AOLP, QUANTITIES
 from radsens.gaps.statistics import BINS, STATISTICS, TOTAL_BINS
 from radsens.gaps.strata import Partition
-from radsens.gaps.sums import FAULTS, aim, aim_again, discard, empty_sums, finish, judge, tally
+from radsens.gaps.sums import FAULTS, aim, aim_again, begin, count_group, discard, empty_sums, end, finish, judge, tally
 from radsens.instrument import Polarimeter
 from radsens.kernel import chain, kernel
 from radsens.models import polarimeter
@@ -25,10 +25,9 @@ from radsens.models.polarimeter import REASONS, SATURATE, TABLE_ROWS, simulate
 from radsens.random import address, draws
 from radsens.schema import Frozen, Name, Scene
 from radsens.sources._source import Direction, ErrorSource
-from radsens.tiles import ROW, Image, count, in_strata, lay, pilots
+from radsens.tiles import GROUP, ROW, Image, count, in_strata, lay, of_strata, pilots
 
-NEAR_BYTES = 16 << 20  # of the pixels, up to which they are taken to stay in the cache from one realisation to the next
-BLOCK = 4  # realisations that share a reading of the pixels where they do not, at most
+BLOCK = 4  # realisations that share a reading of the pixels, at most
 BLOCK_BYTES = 64 << 20  # of the histograms of a block, at most
 LAST_REASON = len(REASONS) - 1
 OUTCOMES = (*REASONS, *FAULTS)
@@ -50,12 +49,13 @@ class Task(Frozen):
     seed: int = Field(ge=0, lt=2**64)
     error_in: Direction
     precision: Literal["float64", "float32"]
+    quantiles: bool = True
     measurement: Measurement
     sources: dict[Name, dict[str, Any]]
 
 
 class Desk(NamedTuple):
-    """Rows that the stages work on, flat: gaps, samples, expected signal and saturation; random fields; words."""
+    """Rows that the stages work on, flat: gaps, samples, expected signal, saturation and sum of fields; fields; words."""
 
     rows: np.ndarray
     fields: np.ndarray
@@ -108,20 +108,21 @@ class Batch:
 
 def desk(samples: int, quantities: int, kind: str) -> Desk:
     """Room for the tiles of a span, for one thread."""
-    rows = np.zeros((quantities + samples + 2) * ROW, kind)
-    return Desk(rows, np.zeros(7 * ROW, np.float32), np.zeros(4 * ROW, np.uint32))
+    rows = np.zeros((quantities + samples + 3) * ROW, kind)
+    return Desk(rows, np.zeros(6 * ROW, np.float32), np.zeros(4 * ROW, np.uint32))
 
 
 @kernel
 def simulate_tile(image, tile, desk, quantities, samples, realisation, keys, p, switch):
     """Gaps (quantity, size) of a tile in one realisation, and 1 in pixels with a saturated sample (size)."""
-    start, size, height = image.tiles[tile, 0], image.tiles[tile, 1], quantities + samples + 2
+    start, size, height = image.tiles[tile, 0], image.tiles[tile, 1], quantities + samples + 3
     pixels = image.pixels[start * TABLE_ROWS : (start + size) * TABLE_ROWS].reshape((TABLE_ROWS, size))
     rows, words = desk.rows[: height * size].reshape((height, size)), desk.words[: 4 * size].reshape((4, size))
-    gaps, d, x, hit = rows[:quantities], rows[quantities : height - 2], rows[height - 2], rows[height - 1]
-    fields = desk.fields[: 7 * size].reshape((7, size))
+    gaps, d = rows[:quantities], rows[quantities : height - 3]
+    x, hit, common = rows[height - 3], rows[height - 2], rows[height - 1]
+    fields = desk.fields[: 6 * size].reshape((6, size))
     detector, sample = image.detector[start : start + size], image.sample[start : start + size]
-    simulate(gaps, d, x, hit, fields, words, pixels, detector, sample, realisation, keys, p, switch)
+    simulate(gaps, d, x, hit, fields, common, words, pixels, detector, sample, realisation, keys, p, switch)
     return gaps, hit
 
 
@@ -143,19 +144,27 @@ def image_pass(out, image, parameters, switch, realisation, keys, samples):
 @chain
 def sweep(sums, hits, image, cells, desk, parameters, todo, switch, first, keys, samples):
     """Sums of the realisations of a block that are to do, and hits (realisation, cell): pixels with a saturated sample."""
-    begins = True
-    for t in range(image.tiles.shape[0]):
-        cell, ends, n, n_angle = image.tiles[t, 2], image.tiles[t, 3], image.tiles[t, 4], image.tiles[t, 5]
+    for g in range(image.groups.shape[0]):
+        start, stop, cell = image.groups[g, 0], image.groups[g, 1], image.groups[g, 2]
+        begins, ends, leaves = image.groups[g, 3] == 1, image.groups[g, 4] == 1, cells.leaves[cell]
         for r in range(todo.size):
             if todo[r]:
-                quantities, p = sums.centre.shape[1], parameters[r]
-                gaps, hit = simulate_tile(image, t, desk, quantities, samples, first + r, keys, p, switch)
-                hits[r, cell] = 0.0 if begins else hits[r, cell]
-                if switch[SATURATE]:
-                    for i in range(n):
-                        hits[r, cell] += hit[i]
-                tally(sums, r, gaps, cell, cells.members[cell], n, n_angle, begins, ends)
-        begins = ends == 1
+                if begins:
+                    begin(sums, r)
+                    hits[r, cell] = 0.0
+                done, done_angle = 0, 0
+                for t in range(start, stop):
+                    n, n_angle = image.tiles[t, 2], image.tiles[t, 3]
+                    quantities, p = sums.lanes.shape[1], parameters[r]
+                    gaps, hit = simulate_tile(image, t, desk, quantities, samples, first + r, keys, p, switch)
+                    tally(sums, r, gaps, cell, leaves, n, n_angle, done, done_angle)
+                    done, done_angle = done + n, done_angle + n_angle
+                    if switch[SATURATE]:
+                        for i in range(n):
+                            hits[r, cell] += hit[i]
+                count_group(sums, r, leaves, done, done_angle)
+                if ends:
+                    end(sums, r, cell)
 
 
 @chain
@@ -297,24 +306,24 @@ def worker(stage: Stage, threads: int = 1) -> tuple[Callable[[int, int], Batch],
     task, setting, span, shape = stage.task, stage.setting, stage.span, stage.shape
     table = pixels_of(setting.nominal, stage.instrument, stage.scene)
     image, pilot_image = laid(table, stage.partition, stage.scene, task.precision)
-    cells, samples = count(stage.partition), setting.nominal.relative_transmission.size
-    most = 1 if image.pixels.nbytes <= NEAR_BYTES else BLOCK
-    block = int(np.clip(BLOCK_BYTES // (shape[0] * shape[1] * BINS * 4), 1, most))
+    cells, samples = count(stage.partition, task.quantiles), setting.nominal.relative_transmission.size
+    counted = cells.n_strata.shape[1], shape[1]
+    block = int(np.clip(BLOCK_BYTES // (counted[0] * counted[1] * BINS * 4), 1, BLOCK))
 
     def room() -> Any:
         values = np.zeros((shape[1], pilot_image.detector.size))
-        return empty_sums(cells, block, shape[1], ROW), desk(samples, shape[1], task.precision), values
+        return empty_sums(cells, block, shape[1], GROUP * ROW, task.precision), desk(samples, shape[1], task.precision), values
 
     rooms = [room() for _ in range(min(threads, len(span)))]
 
     def compute(first: int, stop: int) -> Batch:
         size, known = stop - first, setting.parameters[first:stop]
-        rows, hits = np.full((size, *shape, len(STATISTICS)), np.nan), np.zeros((size, len(stage.partition.members)))
+        rows, hits = np.full((size, *counted, len(STATISTICS)), np.nan), np.zeros((size, len(stage.partition.members)))
         outcome = setting.outcome[first:stop].copy()
 
         def part(bounds: tuple[int, int], scratch: Any) -> np.ndarray:
             a, b = bounds
-            totals, todo = np.zeros((*shape, TOTAL_BINS), np.int64), np.zeros(b - a, bool)
+            totals, todo = np.zeros((*counted, TOTAL_BINS), np.int64), np.zeros(b - a, bool)
             given = image, pilot_image, cells, known[a:b], setting.switch, span.start + first + a, setting.keys, samples
             span_pass(rows[a:b], totals, hits[a:b], outcome[a:b], todo, *scratch, *given)
             return totals
@@ -324,7 +333,7 @@ def worker(stage: Stage, threads: int = 1) -> tuple[Callable[[int, int], Batch],
             totals, *others = pool_of_threads.map(part, pairwise(cuts), rooms)
         for one in others:
             totals += one
-        return Batch(first, rows, totals, in_strata(hits, stage.partition), outcome)
+        return Batch(first, rows[:, :-1], of_strata(totals, cells), in_strata(hits, stage.partition), outcome)
 
     return compute, block * len(rooms)
 
@@ -332,7 +341,7 @@ def worker(stage: Stage, threads: int = 1) -> tuple[Callable[[int, int], Batch],
 def ended(stage: Stage, batches: Iterable[Batch]) -> BandGaps:
     """Gaps of one band from its batches, which cover the span in any cut: rows are put in their places, integers added."""
     shape, cells, size = stage.shape, count(stage.partition), len(stage.span)
-    n = np.stack([cells.n_strata[1 if q == AOLP else 0] for q in range(shape[1])], axis=1).astype(np.int64)
+    n = np.stack([cells.n_strata[1 if q == AOLP else 0, :-1] for q in range(shape[1])], axis=1).astype(np.int64)
     rows, totals = np.full((size, *shape, len(STATISTICS)), np.nan), np.zeros((*shape, TOTAL_BINS), np.int64)
     saturated, outcome = np.zeros((size, shape[0]), np.int64), stage.setting.outcome.copy()
     for batch in batches:

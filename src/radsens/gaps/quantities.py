@@ -42,28 +42,29 @@ def arctan_unit(q):
 def gap_row(gaps, q_ref, u_ref, p_ref):
     """DoLP and AoLP gaps of a row, gaps (5, pixel), from its first three and the reference q, u, DoLP (pixel).
 
-    With (i, a, b) the gaps of I, Q, U by I_ref, (α, β) = (a − q i, b − u i) / (1 + i) are the changes of Q/I and U/I, and
+    With (q, u)' = (q + ΔQ, u + ΔU), I' = 1 + ΔI all by I_ref, r² = q'² + u'² and (a, b) = (ΔQ − q ΔI, ΔU − u ΔI),
 
-        ΔDoLP = (α (2q + α) + β (2u + β)) / (P' + P),    P'² = (q + α)² + (u + β)².
+        ΔDoLP = r / I' − P = (a (q I' + q') + b (u I' + u')) / (I' (r + P I')).
 
-    The angle between two directions of polarisation is half that of (q + α, u + β) seen from (q, u), (x, y); its half angle
-    is arctan(|y| / (P' P + |x|)). Nothing cancels, however small the gaps are.
+    The angle between two directions of polarisation is half that of (q, u)' seen from (q, u), (x, y), where y = b q − a u; its
+    half angle is arctan(|y| / (r P + |x|)). Nothing cancels, however small the gaps are.
     """
     di, dq, du, dp, da = gaps[0], gaps[1], gaps[2], gaps[3], gaps[4]
     for i in range(di.size):
-        q, u, p = q_ref[i], u_ref[i], p_ref[i]
-        scale = like(q, 1.0) / (like(q, 1.0) + di[i])
-        a, b = fma(-q, di[i], dq[i]) * scale, fma(-u, di[i], du[i]) * scale
-        sq, su = q + a, u + b
-        dolp = np.sqrt(fma(sq, sq, su * su))
-        both = dolp + p
+        q, u, p, si = q_ref[i], u_ref[i], p_ref[i], like(di[i], 1.0) + di[i]
+        sq, su = q + dq[i], u + du[i]
+        a, b = fma(-q, di[i], dq[i]), fma(-u, di[i], du[i])
+        r = np.sqrt(fma(sq, sq, su * su))
+        both = fma(p, si, r)
         both = both if both > like(q, TINY) else like(q, TINY)
-        dp[i] = fma(a, q + sq, b * (u + su)) / both
+        dp[i] = fma(a, fma(q, si, sq), b * fma(u, si, su)) / (si * both)
         y = fma(b, q, -(a * u))
         x = fma(sq, q, su * u)
-        d = fma(dolp, p, abs(x))
+        d = fma(r, p, abs(x))
         d = d if d > like(q, TINY) else like(q, TINY)
-        angle = like(q, DEGREES) * arctan_unit(abs(y) / d)
+        t = abs(y) / d
+        t = like(q, 1.0) if t > like(q, 1.0) else t  # by rounding alone, where all polarisation is lost
+        angle = like(q, DEGREES) * arctan_unit(t)
         angle = like(q, 90.0) - angle if x < like(q, 0.0) else angle
         da[i] = -angle if y < like(q, 0.0) else angle
 

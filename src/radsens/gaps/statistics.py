@@ -9,22 +9,23 @@ taken again by these.
 import numpy as np
 
 from radsens.gaps.quantities import AOLP
-from radsens.kernel import fma, formula, kernel
+from radsens.kernel import fma, formula, kernel, like
 
 STATISTICS = ("mean", "std", "rms", "min", "max", "q05", "q25", "q50", "q75", "q95")
 QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
 MEAN, STD, RMS, MIN, MAX, FIRST_QUANTILE = range(6)
 
-LANES = 32  # partial sums of a row
+LANES = 64  # partial sums
 SUM, SQUARE, LOW, HIGH = range(4)
 
-# A bin of a row's histogram: 1 + |t|/s as float32, its exponent and the first 10 bits of its mantissa, t the distance from
-# the centre and s the pilot standard deviation. Bins are s/1024 wide below s, s/512 below 3s, and so on to 4095 s.
-FINE_BITS, OCTAVES = 10, 12
+# A bin of a row's histogram: 2 + |t|/s as float32, its exponent and the first 10 bits of its mantissa, t the distance from
+# the centre and s the pilot standard deviation. Bins are s/512 wide below 2s, s/256 below 6s, and so on to 8190 s.
+FINE_BITS, OCTAVES, NEAREST = 10, 12, 2
 FINE = 1 << FINE_BITS
 HALF = OCTAVES * FINE
 BINS = 2 * HALF
-SHIFT_FINE, ONE_FINE = np.int32(23 - FINE_BITS), np.int32(127 << FINE_BITS)
+SHIFT_FINE, ONE_FINE = np.int32(23 - FINE_BITS), np.int32(128 << FINE_BITS)
+FINE_MASK, FINE_STEP = np.int32((1 << (23 - FINE_BITS)) - 1), 2.0 ** (FINE_BITS - 23)
 GROUP = 8  # neighbouring bins that are summed to look for a rank, and that enter the source's histogram together
 
 # A bin of a source's histogram: sign, exponent and 6 bits of the mantissa of the gap, from 2⁻⁵⁶ to 2⁸.
@@ -36,58 +37,59 @@ SMALLEST = 1e-30
 ZERO, ONE = np.uint32(0), np.uint32(1)
 
 
-@kernel
-def clear(lanes):
-    """Empty partial sums (4, LANES)."""
-    lanes[:2] = 0.0
-    lanes[LOW] = np.inf
-    lanes[HIGH] = -np.inf
-
-
 @formula
-def enter(total, square, low, high, j, t):
-    """Enter t in the partial sums of lane j."""
+def enter(total, square, low, high, j, gap, centre):
+    """Enter a gap in the partial sums of lane j."""
+    t = np.float64(gap) - centre
     total[j] += t
     square[j] = fma(t, t, square[j])
-    low[j] = t if t < low[j] else low[j]
-    high[j] = t if t > high[j] else high[j]
+    low[j] = gap if gap < low[j] else low[j]
+    high[j] = gap if gap > high[j] else high[j]
 
 
 @kernel
 def accumulate(total, square, low, high, gap, centre):
-    """Σ t, Σ t² and the extremes of t = gap − centre, lane by lane (pixel).
+    """Add Σ t and Σ t² of a row of gaps, t = gap − centre, in float64, and their extremes, lane by lane (pixel).
 
-    Pixels enter by pairs: each time a lane is read and written costs more than the sums.
+    Pixels enter by fours: each time a lane is read and written costs more than the sums.
     """
-    for start in range(0, gap.size, 2 * LANES):
-        half = min(2 * LANES, gap.size - start) // 2
-        a, b = gap[start : start + half], gap[start + half : start + 2 * half]
-        for j in range(half):
-            enter(total, square, low, high, j, np.float64(a[j]) - centre)
-            enter(total, square, low, high, j, np.float64(b[j]) - centre)
-    if gap.size % 2:
-        enter(total, square, low, high, 0, np.float64(gap[gap.size - 1]) - centre)
+    for start in range(0, gap.size, 4 * LANES):
+        n = min(4 * LANES, gap.size - start) // 4
+        a, b = gap[start : start + n], gap[start + n : start + 2 * n]
+        c, d = gap[start + 2 * n : start + 3 * n], gap[start + 3 * n : start + 4 * n]
+        for j in range(n):
+            enter(total, square, low, high, j, a[j], centre)
+            enter(total, square, low, high, j, b[j], centre)
+            enter(total, square, low, high, j, c[j], centre)
+            enter(total, square, low, high, j, d[j], centre)
+    for i in range(gap.size - gap.size % 4, gap.size):
+        enter(total, square, low, high, i % 4, gap[i], centre)
 
 
 @kernel
-def fold(moments, lanes):
-    """Partial sums (4, LANES) folded in halves into (4): Σ t, Σ t², min t, max t."""
-    width = lanes.shape[1]
+def clear(total, square, low, high):
+    """Empty partial sums (LANES)."""
+    total[:], square[:], low[:], high[:] = 0.0, 0.0, np.inf, -np.inf
+
+
+@kernel
+def fold(moments, total, square, low, high):
+    """Partial sums (LANES) folded in halves into (4): Σ t, Σ t², least and largest gap."""
+    width = total.size
     while width > 1:
         width //= 2
         for j in range(width):
-            lanes[SUM, j] += lanes[SUM, j + width]
-            lanes[SQUARE, j] += lanes[SQUARE, j + width]
-            lanes[LOW, j] = min(lanes[LOW, j], lanes[LOW, j + width])
-            lanes[HIGH, j] = max(lanes[HIGH, j], lanes[HIGH, j + width])
-    for k in range(4):
-        moments[k] = lanes[k, 0]
+            total[j] += total[j + width]
+            square[j] += square[j + width]
+            low[j] = min(low[j], low[j + width])
+            high[j] = max(high[j], high[j + width])
+    moments[SUM], moments[SQUARE], moments[LOW], moments[HIGH] = total[0], square[0], low[0], high[0]
 
 
 @formula
 def bin_of(t, inverse_scale):
     """Bin of a row's histogram that holds t; a NaN or a value beyond the last bin goes to the end."""
-    y = np.float32(np.float32(1) + np.float32(abs(np.float32(t) * inverse_scale)))
+    y = np.float32(np.float32(NEAREST) + np.float32(abs(np.float32(t) * inverse_scale)))
     k = np.int32(np.int32(np.float32(y).view(np.int32) >> SHIFT_FINE) - ONE_FINE)
     k = np.int32(0) if k < np.int32(0) else k
     k = np.int32(HALF - 1) if k > np.int32(HALF - 1) else k
@@ -96,16 +98,16 @@ def bin_of(t, inverse_scale):
 
 @kernel
 def bin_row(index, gap, centre, inverse_scale):
-    """Bins of a row of gaps, int32 (pixel)."""
+    """Bins of a row of gaps, uint16 (pixel)."""
     for i in range(index.size):
-        index[i] = bin_of(np.float64(gap[i]) - centre, inverse_scale)
+        index[i] = bin_of(gap[i] - like(gap[i], centre), inverse_scale)
 
 
 @kernel
 def count_row(counts, index):
     """Histogram of a row: counts[index] += 1 (pixel)."""
     for i in range(index.size):
-        counts[np.uint32(index[i])] += ONE  # unsigned: no wrap-around to test for
+        counts[index[i]] += ONE  # unsigned: no wrap-around to test for
 
 
 @formula
@@ -118,7 +120,7 @@ def occupied(low, high, scale):
 @formula
 def edge(m):
     """Distance |t|/s at which bin m of a half begins."""
-    return np.float64(np.int32(np.int32(np.int32(m) + ONE_FINE) << SHIFT_FINE).view(np.float32)) - 1.0
+    return np.float64(np.int32(np.int32(np.int32(m) + ONE_FINE) << SHIFT_FINE).view(np.float32)) - NEAREST
 
 
 @formula
@@ -131,41 +133,70 @@ def distance(k, part, scale):
 
 
 @kernel
-def group(sums, counts):
-    """Sums of GROUP neighbouring bins (bin) → (group)."""
-    for g in range(sums.size):
-        k = GROUP * g
+def cumulate(before, counts, first, groups):
+    """What comes before each group of GROUP neighbouring bins, from group `first` on, and at the end all: (groups + 1)."""
+    total = np.int64(0)
+    for g in range(groups):
+        k = GROUP * (first + g)
+        before[g] = total
         a, b = counts[k] + counts[k + 1], counts[k + 2] + counts[k + 3]
         c, d = counts[k + 4] + counts[k + 5], counts[k + 6] + counts[k + 7]
-        sums[g] = a + b + c + d
+        total += np.int64(a + b + c + d)
+    before[groups] = total
 
 
 @formula
-def find(counts, k, below, rank):
-    """From bin k, with `below` values before it, the bin that holds the value of a rank, and what is before that bin."""
+def group_of(before, groups, rank):
+    """The last group before which there are at most `rank` values."""
+    low, high = 0, groups - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        if before[middle] <= rank:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+@formula
+def value_of(counts, before, first, groups, rank, scale):
+    """Distance from the centre of the value of a rank: values lie evenly in their bin."""
+    g = group_of(before, groups, rank)
+    k, below = GROUP * (first + g), before[g]
     while below + counts[k] <= rank:
         below += counts[k]
         k += 1
-    return k, below
+    return distance(k, (np.float64(rank - below) + 0.5) / np.float64(counts[k]), scale)
 
 
 @kernel
-def quantiles(out, counts, sums, n, first, scale):
-    """Quantiles of the histogram, as distances from the centre: between two ranks, as numpy's default.
-
-    sums are those of `group`, from bin `first` on; the n values must all be in counts.
-    """
-    before, g = np.int64(0), 0
+def quantiles(out, counts, before, first, groups, scale):
+    """Quantiles of a histogram, as distances from the centre: between two ranks, as numpy's default."""
+    n = before[groups]
     for i in range(out.size):
         place = QUANTILES[i] * np.float64(n - 1)
         rank = np.int64(place)
-        g, before = find(sums, g, before, rank)
-        k, below = find(counts, first + g * GROUP, before, rank)
-        lower = distance(k, (np.float64(rank - below) + 0.5) / np.float64(counts[k]), scale)
-        rank = min(rank + 1, n - 1)
-        k, below = find(counts, k, below, rank)
-        upper = distance(k, (np.float64(rank - below) + 0.5) / np.float64(counts[k]), scale)
+        lower = value_of(counts, before, first, groups, rank, scale)
+        upper = value_of(counts, before, first, groups, min(rank + 1, n - 1), scale)
         out[i] = lower + (place - np.floor(place)) * (upper - lower)
+
+
+@formula
+def below(counts, before, first, groups, t, inverse_scale):
+    """How many values of a histogram are below the distance t from its centre: the inverse of `value_of`."""
+    y = np.float32(np.float32(NEAREST) + np.float32(abs(np.float32(t) * inverse_scale))).view(np.int32)
+    part = np.float64(np.int32(y & FINE_MASK)) * FINE_STEP
+    part = 1.0 - part if t < 0 else part
+    k = np.int64(bin_of(t, inverse_scale))
+    g = k // GROUP - first
+    if g < 0:
+        return 0.0
+    if g >= groups:
+        return np.float64(before[groups])
+    total = before[g]
+    for j in range(GROUP * (first + g), k):
+        total += np.int64(counts[j])
+    return np.float64(total) + part * np.float64(counts[k])
 
 
 @formula
@@ -178,32 +209,13 @@ def log_bin(gap):
 
 
 @kernel
-def add(total, index, sums, first, low, high, centre, scale):
-    """Add a row's histogram to its source's, GROUP bins at a time at their middle; index is scratch (group)."""
-    for g in range(sums.size):
-        t = distance(first + g * GROUP + GROUP // 2, 0.0, scale)
+def add(total, index, before, first, groups, low, high, centre, scale):
+    """Add a histogram to its source's, GROUP bins at a time at their middle; index is scratch (group)."""
+    for g in range(groups):
+        t = distance(GROUP * (first + g) + GROUP // 2, 0.0, scale)
         index[g] = log_bin(centre + min(max(t, low), high))
-    for g in range(sums.size):
-        total[np.uint32(index[g])] += sums[g]
-
-
-@kernel
-def conclude(row, total, counts, sums, index, n, centre, scale):
-    """Quantiles of one row (10), from its histogram of n pixels, which enters its source's and is emptied.
-
-    sums and index are scratch (BINS / GROUP).
-    """
-    low, high = row[MIN] - centre, row[MAX] - centre
-    first, last = occupied(low, high, scale)
-    first -= first % GROUP
-    groups = (last - first) // GROUP + 1
-    sums, index, out = sums[:groups], index[:groups], row[FIRST_QUANTILE:]
-    group(sums, counts[first:])
-    quantiles(out, counts, sums, n, first, scale)
-    for i in range(out.size):
-        out[i] = min(max(centre + out[i], row[MIN]), row[MAX])
-    add(total, index, sums, first, low, high, centre, scale)
-    counts[first : first + groups * GROUP] = ZERO
+    for g in range(groups):
+        total[np.uint32(index[g])] += before[g + 1] - before[g]
 
 
 @kernel
@@ -216,7 +228,7 @@ def pilot(centre, scale, gaps):
             d = np.float64(gaps[q, i]) - mean
             mean += d / np.float64(i - first + 1)
             square += d * (np.float64(gaps[q, i]) - mean)
-        centre[q] = mean
+        centre[q] = np.float32(mean)  # so that it is the same number in either precision
         scale[q] = np.sqrt(square / np.float64(gaps.shape[1] - first))
 
 
@@ -242,13 +254,14 @@ def pool(centre, scale, work, cell_centre, cell_scale, n, members):
                 centre[s] += d * (n[c] / weight[s])  # exact for the first cell
                 square[s] += n[c] * (cell_scale[c] * cell_scale[c] + d * (cell_centre[c] - centre[s]))
     for s in range(centre.size):
+        centre[s] = np.float32(centre[s])
         scale[s] = bin_scale(np.sqrt(square[s] / max(weight[s], 1.0)), centre[s])
 
 
 @formula
 def fits(row, centre, scale):
     """Whether bins of this centre and scale reach the extremes of a row, and are not too wide for its standard deviation."""
-    reach = np.float64((1 << OCTAVES) - 1) * scale
+    reach = np.float64(NEAREST * ((1 << OCTAVES) - 1)) * scale
     wide = 2.0 * bin_scale(row[STD], row[MEAN])
     return centre - reach < row[MIN] and row[MAX] < centre + reach and scale <= wide
 
@@ -274,7 +287,7 @@ def merge(rows, moments, work, centre, n, members):
                     d = centre[c] + t - rows[s, MEAN]
                     rows[s, MEAN] += d * (n[c] / weight[s])  # exact for the first cell
                     square[s] += moments[c, SQUARE] - moments[c, SUM] * t + n[c] * d * (centre[c] + t - rows[s, MEAN])
-                    low, high = centre[c] + moments[c, LOW], centre[c] + moments[c, HIGH]
+                    low, high = moments[c, LOW], moments[c, HIGH]
                     rows[s, MIN] = low if first or low < rows[s, MIN] else rows[s, MIN]
                     rows[s, MAX] = high if first or high > rows[s, MAX] else rows[s, MAX]
     for s in range(rows.shape[0]):

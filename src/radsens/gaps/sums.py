@@ -10,34 +10,50 @@ import numpy as np
 
 from radsens.gaps import statistics
 from radsens.gaps.quantities import AOLP
-from radsens.gaps.statistics import BINS, GROUP, LANES
-from radsens.kernel import chain
+from radsens.gaps.statistics import BINS, GROUP, LANES, QUANTILES
+from radsens.kernel import chain, kernel
 
-PILOTS = 8  # pixels of a cell, and again as many of those with an angle, that give a pilot value
+PILOTS = 16  # pixels of a cell, and again as many of those with an angle, that give a pilot value
 FAULTS = ("non-finite gap", "retrieved intensity not positive")
 
 accumulate, bin_row, count_row = statistics.accumulate, statistics.bin_row, statistics.count_row
-clear, fold, merge, pilot, pool = statistics.clear, statistics.fold, statistics.merge, statistics.pilot, statistics.pool
-conclude, fits, bin_scale = statistics.conclude, statistics.fits, statistics.bin_scale
-MEAN, STD, MIN, ZERO = statistics.MEAN, statistics.STD, statistics.MIN, statistics.ZERO
+clear, fold = statistics.clear, statistics.fold
+merge, pilot, pool, fits, bin_scale = statistics.merge, statistics.pilot, statistics.pool, statistics.fits, statistics.bin_scale
+occupied, cumulate, quantiles, add, below = (
+    statistics.occupied, statistics.cumulate, statistics.quantiles, statistics.add, statistics.below,
+)  # fmt: skip
+MEAN, STD, MIN, MAX, QUANTILE, ZERO = (
+    statistics.MEAN, statistics.STD, statistics.MIN, statistics.MAX, statistics.FIRST_QUANTILE, statistics.ZERO,
+)  # fmt: skip
+# How well a quantile of a union is found: to a part of the standard deviation, or of the way between two ranks.
+CLOSE, QUARTER = 1e-4, 0.25
+STEPS = 64  # of that search, at most
+DENSE = 1 << 14  # values from which on those of neighbouring ranks are taken for one: 6e-4 of σ apart at the outer quantiles
 
 
 class Cells(NamedTuple):
     """Cells of one band and the strata they belong to. A type that kernels take.
 
-    n (2, cell) pixels, and those of them with an angle; members (cell, k) strata, −1 for none; n_strata (2, stratum) likewise.
+    n (2, cell) pixels, and those of them with an angle; members (cell, k) strata, −1 for none; leaves (cell, l) those of them
+    in whose histograms its pixels are counted; parts (stratum, m) the strata whose histograms make that of a stratum up,
+    itself or, for the whole image, the classes of the first field; n_strata (2, stratum) as n. The last stratum is that of
+    the cells outside the first field. Without quantiles there are neither leaves nor parts.
     """
 
     n: np.ndarray
     members: np.ndarray
+    leaves: np.ndarray
+    parts: np.ndarray
     n_strata: np.ndarray
 
 
 class Sums(NamedTuple):
     """What is summed, for each realisation of a block and each quantity (...). A type that kernels take.
 
-    moments (..., cell, 4) about `centre` (..., cell), from `lanes` (..., 4, LANES); counts (..., stratum, bin) in bins about
-    `middle`, of the width that `unit` says (..., stratum). The others are scratch.
+    moments (..., cell, 4) about `centre` (..., cell), from partial sums, `lanes` (..., 2, LANES) and `extremes` (..., 2, LANES);
+    counts (..., stratum, bin) in bins about `middle`, of the width that `unit` says (..., stratum), as `bins` (l, quantity,
+    pixel) of a group of tiles say. The others are scratch, of one quantity of one realisation: `before` (stratum, group) and
+    `span` (stratum, 2) are what the occupied groups of bins cumulate, the first of them and their number.
     """
 
     counts: np.ndarray
@@ -47,25 +63,32 @@ class Sums(NamedTuple):
     centre: np.ndarray
     spread: np.ndarray
     lanes: np.ndarray
+    extremes: np.ndarray
     work: np.ndarray
-    groups: np.ndarray
+    before: np.ndarray
+    span: np.ndarray
     bins: np.ndarray
+    marks: np.ndarray
 
 
-def empty_sums(cells: Cells, realisations: int, quantities: int, row: int) -> Sums:
-    """Room for the sums of a block, for one thread; a tile has `row` pixels at most."""
+def empty_sums(cells: Cells, realisations: int, quantities: int, pixels: int, kind: str) -> Sums:
+    """Room for the sums of a block, for one thread; a group of tiles has `pixels` at most, of this precision."""
     n_cells, n_strata, shape = cells.n.shape[1], cells.n_strata.shape[1], (realisations, quantities)
+    held = n_strata if cells.leaves.size else 0
     return Sums(
-        counts=np.zeros((*shape, n_strata, BINS), np.uint32),
+        counts=np.zeros((*shape, held, BINS), np.uint32),
         middle=np.zeros((*shape, n_strata)),
         unit=np.ones((*shape, n_strata)),
         moments=np.zeros((*shape, n_cells, 4)),
         centre=np.zeros((*shape, n_cells)),
         spread=np.zeros((*shape, n_cells)),
-        lanes=np.zeros((*shape, 4, LANES)),
+        lanes=np.zeros((*shape, 2, LANES)),
+        extremes=np.zeros((*shape, 2, LANES), kind),
         work=np.zeros((2, n_strata)),
-        groups=np.zeros(BINS // GROUP, np.int64),
-        bins=np.zeros(max(row, BINS // GROUP), np.int32),
+        before=np.zeros((held, BINS // GROUP + 1), np.int64),
+        span=np.zeros((held, 2), np.int64),
+        bins=np.zeros((cells.leaves.shape[1], quantities, pixels), np.uint16),
+        marks=np.zeros(BINS // GROUP, np.int32),
     )
 
 
@@ -76,27 +99,47 @@ def aim(sums, r, values, cells):
         pilot(sums.centre[r, :, c], sums.spread[r, :, c], values[:, 2 * PILOTS * c : 2 * PILOTS * (c + 1)])
     for q in range(values.shape[0]):
         n = cells.n[1 if q == AOLP else 0]
-        pool(sums.middle[r, q], sums.unit[r, q], sums.work, sums.centre[r, q], sums.spread[r, q], n, cells.members)
+        pool(sums.middle[r, q], sums.unit[r, q], sums.work, sums.centre[r, q], sums.spread[r, q], n, cells.leaves)
 
 
 @chain
-def tally(sums, r, gaps, cell, members, n, n_angle, first, last):
-    """Add a tile of a cell to the sums of realisation r: gaps (quantity, pixel), of which n are true, n_angle with an angle.
+def begin(sums, r):
+    """Empty the partial sums of realisation r: a cell begins."""
+    for q in range(sums.lanes.shape[1]):
+        clear(sums.lanes[r, q, 0], sums.lanes[r, q, 1], sums.extremes[r, q, 0], sums.extremes[r, q, 1])
 
-    first and last say whether the tile is the cell's first, or last.
+
+@chain
+def tally(sums, r, gaps, cell, leaves, n, n_angle, done, done_angle):
+    """Add a tile of a cell to the partial sums of realisation r, and say in which bins its pixels are.
+
+    gaps (quantity, pixel), of which n are true, n_angle with an angle; `done` pixels and `done_angle` of its group came before.
     """
     for q in range(gaps.shape[0]):
-        gap, lanes = gaps[q][: n_angle if q == AOLP else n], sums.lanes[r, q]
-        if first:
-            clear(lanes)
-        accumulate(lanes[0], lanes[1], lanes[2], lanes[3], gap, sums.centre[r, q, cell])
-        for m in members:
-            if m >= 0:
-                index = sums.bins[: gap.size]
-                bin_row(index, gap, sums.middle[r, q, m], np.float32(1 / sums.unit[r, q, m]))
-                count_row(sums.counts[r, q, m], index)
-        if last:
-            fold(sums.moments[r, q, cell], lanes)
+        first, gap = done_angle if q == AOLP else done, gaps[q][: n_angle if q == AOLP else n]
+        lanes, extremes = sums.lanes[r, q], sums.extremes[r, q]
+        accumulate(lanes[0], lanes[1], extremes[0], extremes[1], gap, sums.centre[r, q, cell])
+        for k in range(leaves.size):
+            if leaves[k] >= 0:
+                middle, unit = sums.middle[r, q, leaves[k]], sums.unit[r, q, leaves[k]]
+                bin_row(sums.bins[k, q, first : first + gap.size], gap, middle, np.float32(1 / unit))
+
+
+@chain
+def count_group(sums, r, leaves, n, n_angle):
+    """Count the pixels of a group of tiles, n of them and n_angle with an angle, in the histograms of realisation r."""
+    for q in range(sums.lanes.shape[1]):
+        for k in range(leaves.size):
+            if leaves[k] >= 0:
+                count_row(sums.counts[r, q, leaves[k]], sums.bins[k, q, : n_angle if q == AOLP else n])
+
+
+@chain
+def end(sums, r, cell):
+    """Fold the partial sums of realisation r: a cell ends."""
+    for q in range(sums.lanes.shape[1]):
+        lanes, extremes = sums.lanes[r, q], sums.extremes[r, q]
+        fold(sums.moments[r, q, cell], lanes[0], lanes[1], extremes[0], extremes[1])
 
 
 @chain
@@ -116,10 +159,10 @@ def aim_again(rows, sums, r, cells):
     """Whether the pilots stood badly for a stratum, whose sums are then to be taken again by the moments of its row."""
     again = False
     for q in range(rows.shape[1]):
-        for s in range(rows.shape[0]):
-            n = cells.n_strata[1 if q == AOLP else 0, s]
-            if n > 0.0 and not fits(rows[s, q], sums.middle[r, q, s], sums.unit[r, q, s]):
-                sums.middle[r, q, s] = rows[s, q, MEAN]
+        for s in range(sums.counts.shape[2]):
+            counted = cells.n_strata[1 if q == AOLP else 0, s] > 0.0 and cells.parts[s, 0] == s
+            if counted and not fits(rows[s, q], sums.middle[r, q, s], sums.unit[r, q, s]):
+                sums.middle[r, q, s] = np.float32(rows[s, q, MEAN])
                 sums.unit[r, q, s] = bin_scale(rows[s, q, STD], rows[s, q, MEAN])
                 again = True
     return again
@@ -133,12 +176,90 @@ def discard(sums, r):
             sums.counts[r, q, s][:] = ZERO
 
 
+@kernel
+def read(row, total, counts, before, span, marks, middle, unit):
+    """Quantiles of a stratum (10) from its histogram, which enters its source's; `before` and `span` say where it is."""
+    low, high = row[MIN] - middle, row[MAX] - middle
+    first, last = occupied(low, high, unit)
+    first, groups = first // GROUP, last // GROUP - first // GROUP + 1
+    span[0], span[1] = first, groups
+    cumulate(before, counts, first, groups)
+    quantiles(row[QUANTILE:], counts, before, first, groups, unit)
+    for i in range(QUANTILE, row.size):
+        row[i] = min(max(middle + row[i], row[MIN]), row[MAX])
+    add(total, marks, before, first, groups, low, high, middle, unit)
+
+
+@kernel
+def below_all(v, parts, counts, before, span, middle, unit):
+    """How many values of the union of some strata are below v."""
+    total = 0.0
+    for s in parts:
+        if s >= 0 and span[s, 1] > 0:
+            t, scale = v - middle[s], np.float32(1 / unit[s])
+            total += below(counts[s], before[s], span[s, 0], span[s, 1], t, scale)
+    return total
+
+
+@kernel
+def value_of_union(target, low, high, close, parts, counts, before, span, middle, unit):
+    """Value of a union of strata below which there are `target`, between low and high, to `close`.
+
+    By the Illinois variant of the false position (Dowell & Jarratt 1971, BIT 11, 168), which keeps the root between.
+    """
+    a = below_all(low, parts, counts, before, span, middle, unit) - target
+    b = below_all(high, parts, counts, before, span, middle, unit) - target
+    if a >= 0.0:
+        return low
+    if b <= 0.0:
+        return high
+    side = 0
+    for step in range(STEPS):
+        if high - low <= close:
+            break
+        v = low + (high - low) * (a / (a - b)) if step % 4 < 3 else 0.5 * (low + high)
+        f = below_all(v, parts, counts, before, span, middle, unit) - target
+        if abs(f) < QUARTER:
+            return v
+        if f < 0.0:
+            low, a = v, f
+            b = 0.5 * b if side < 0 else b
+            side = -1
+        else:
+            high, b = v, f
+            a = 0.5 * a if side > 0 else a
+            side = 1
+    return 0.5 * (low + high)
+
+
+@kernel
+def quantiles_of_union(row, n, parts, counts, before, span, middle, unit):
+    """Quantiles of a row (10), n values, that is the union of some strata: between two ranks, as numpy's default."""
+    close = CLOSE * row[STD]
+    for i in range(len(QUANTILES)):
+        place = QUANTILES[i] * np.float64(n - 1)
+        rank = np.floor(place)
+        target = (place if n > DENSE else rank) + 0.5
+        value = value_of_union(target, row[MIN], row[MAX], close, parts, counts, before, span, middle, unit)
+        if n <= DENSE and rank < place:
+            upper = value_of_union(rank + 1.5, value, row[MAX], close, parts, counts, before, span, middle, unit)
+            value += (place - rank) * (upper - value)
+        row[QUANTILE + i] = value
+
+
 @chain
 def finish(rows, totals, sums, r, cells):
     """Quantiles of realisation r: rows (stratum, quantity, 10); its histograms enter the totals and are emptied."""
     for q in range(rows.shape[1]):
-        for s in range(rows.shape[0]):
-            n = np.int64(cells.n_strata[1 if q == AOLP else 0, s])
-            if n:
-                middle, unit = sums.middle[r, q, s], sums.unit[r, q, s]
-                conclude(rows[s, q], totals[s, q], sums.counts[r, q, s], sums.groups, sums.bins, n, middle, unit)
+        k, counts, middle, unit = 1 if q == AOLP else 0, sums.counts[r, q], sums.middle[r, q], sums.unit[r, q]
+        for s in range(counts.shape[0]):
+            sums.span[s, 1] = 0
+            if cells.n_strata[k, s] > 0.0 and cells.parts[s, 0] == s:
+                read(rows[s, q], totals[s, q], counts[s], sums.before[s], sums.span[s], sums.marks, middle[s], unit[s])
+        for s in range(counts.shape[0]):
+            parts, n = cells.parts[s], cells.n_strata[k, s]
+            if n > 0.0 and parts[0] != s:
+                quantiles_of_union(rows[s, q], np.int64(n), parts, counts, sums.before, sums.span, middle, unit)
+        for s in range(counts.shape[0]):
+            first, groups = sums.span[s, 0], sums.span[s, 1]
+            counts[s, first * GROUP : (first + groups) * GROUP] = ZERO

@@ -16,7 +16,8 @@ which its inverse M makes the reference exactly, every stage acts on the error D
     gap = J M D,    which is J (M (A − A⁰)) O S for triplets A, A⁰ that measure and that are believed, if no more is wrong.
 
 Nothing is subtracted from a number nearly as large, so that an error keeps its digits in float32 however small it is. All
-Stokes vectors are in the focal-plane frame. An unpolarised band is one sample with η = 0; its retrieval is given the reference q₀, u₀.
+Stokes vectors are in the focal-plane frame. An unpolarised band is one sample with η = 0; its retrieval is given the
+reference q₀, u₀.
 """
 
 import numpy as np
@@ -38,7 +39,9 @@ EXPECTED, WRONG, INVERSE, MISMATCH, CURVE, LINEARISE, HF_ACTUAL, HF_BELIEVED, NO
     0, 9, 18, 27, 36, 38, 40, 42, 44, 47, 48, 49, 50,
 )  # fmt: skip
 # Switches: which stages a campaign needs; a stage that is off is the identity. LINEAR: all of them are off.
-ORDER_ACTUAL, ORDER_BELIEVED, FIELD_ACTUAL, FIELD_BELIEVED, NOISE_MODEL, QUANTISE, SATURATE, DARKNESS, LINEAR, SWITCHES = range(10)
+ORDER_ACTUAL, ORDER_BELIEVED, FIELD_ACTUAL, FIELD_BELIEVED, NOISE_MODEL, QUANTISE, SATURATE, DARKNESS, LINEAR, SWITCHES = range(
+    10
+)
 NO_NOISE, SNR, READ_SHOT = range(3)
 NEWTON_STEPS = 7
 CLOSURE = 1e-12  # to which the inverse of the optics must undo them [1]; rounding leaves 1e-15
@@ -170,8 +173,9 @@ def mismatch(inverse: np.ndarray, wrong: np.ndarray) -> np.ndarray:
 
     Sums in a fixed order, by no linear algebra library: M (..., j, a), A − A⁰ (..., a, k).
     """
-    terms = [inverse[..., :, a, None] * wrong[..., a, None, :] for a in range(wrong.shape[-2])]
-    return sum(terms[1:], terms[0])
+    with np.errstate(invalid="ignore"):  # of a singular triplet, which fails
+        terms = [inverse[..., :, a, None] * wrong[..., a, None, :] for a in range(wrong.shape[-2])]
+        return sum(terms[1:], terms[0])
 
 
 def equicorrelation(sigma: float, rho: float, samples: int) -> tuple[float, float]:
@@ -338,25 +342,25 @@ def stokes(gaps, j, m, d):
 
 @kernel
 def total(out, a, b, c):
-    """a + b + c (pixel)."""
+    """a + b + c, in the precision of what they are put in (pixel)."""
     for i in range(out.size):
-        out[i] = a[i] + b[i] + c[i]
+        out[i] = like(out[i], a[i]) + like(out[i], b[i]) + like(out[i], c[i])
 
 
 @chain
-def measure(d, x, hit, a, pixels, fields, p, switch):
+def measure(d, x, hit, a, pixels, fields, common, p, switch):
     """Counts of sample a of a row of pixels, as their error D on the expected X⁰: the chain of the module's docstring, then
     noise, quantisation, saturation."""
     wrong = p[WRONG + 3 * a : WRONG + 3 * a + 3]
     signal(x, d, pixels[K + a], pixels[B], pixels[B + 1], pixels[B + 2], p[EXPECTED + 3 * a : EXPECTED + 3 * a + 3], wrong)
     if switch[FIELD_ACTUAL]:
-        inter_pixel(d, x, fields[a], fields[3], p[HF_ACTUAL], p[HF_ACTUAL + 1])
+        inter_pixel(d, x, fields[a], common, p[HF_ACTUAL], p[HF_ACTUAL + 1])
     if switch[ORDER_ACTUAL]:
         bend(d, x, p[CURVE], p[CURVE + 1], switch[ORDER_ACTUAL])
     if switch[NOISE_MODEL] == SNR:
-        noise_snr(d, pixels[S_MEAN], fields[4 + a], p[NOISE])
+        noise_snr(d, pixels[S_MEAN], fields[3 + a], p[NOISE])
     if switch[NOISE_MODEL] == READ_SHOT:
-        noise_read_shot(d, x, fields[4 + a], p[NOISE + 1], p[NOISE + 2])
+        noise_read_shot(d, x, fields[3 + a], p[NOISE + 1], p[NOISE + 2])
     if switch[DARKNESS]:
         offset(d, p[DARK_WRONG])
     if switch[QUANTISE]:
@@ -366,33 +370,33 @@ def measure(d, x, hit, a, pixels, fields, p, switch):
 
 
 @chain
-def retrieve(d, x, a, pixels, fields, p, switch):
+def retrieve(d, x, a, pixels, fields, common, p, switch):
     """From the error of the counts of sample a to that of f⁻¹(DN − C) / (P g_a), with the believed parameters: a row of
     pixels."""
     if switch[ORDER_BELIEVED]:
         unbend(d, x, p[LINEARISE], p[LINEARISE + 1], switch[ORDER_BELIEVED])
     if switch[FIELD_BELIEVED]:
-        undo_inter_pixel(d, x, fields[a], fields[3], p[HF_BELIEVED], p[HF_BELIEVED + 1])
+        undo_inter_pixel(d, x, fields[a], common, p[HF_BELIEVED], p[HF_BELIEVED + 1])
     inverse_k = pixels[INVERSE_K + a]
     for i in range(d.size):
         d[i] = d[i] * inverse_k[i]
 
 
 @chain
-def draw_fields(fields, work, detector, sample, realisation, keys, switch):
-    """Random fields of a row: of the inter-pixel coefficients, three and their sum, and of the noise: (7, pixel)."""
+def draw_fields(fields, common, work, detector, sample, realisation, keys, switch):
+    """Random fields of a row, (6, pixel): of the inter-pixel coefficients, of which `common` is the sum, and of the noise."""
     if switch[FIELD_ACTUAL] or switch[FIELD_BELIEVED]:
         field_row(fields[:3], work, detector, realisation, keys[0])
-        total(fields[3], fields[0], fields[1], fields[2])
+        total(common, fields[0], fields[1], fields[2])
     if switch[NOISE_MODEL]:
-        field_row(fields[4:], work, sample, realisation, keys[1])
+        field_row(fields[3:], work, sample, realisation, keys[1])
 
 
 @chain
-def simulate(gaps, d, x, hit, fields, work, pixels, detector, sample, realisation, keys, p, switch):
+def simulate(gaps, d, x, hit, fields, common, work, pixels, detector, sample, realisation, keys, p, switch):
     """Gaps of a row of pixels in one realisation: retrieve(measure(S; actual); believed) − S.
 
-    gaps (quantity, pixel) is filled; d (sample, pixel), x (pixel), hit (pixel), fields (7, pixel) float32 and work (4, pixel)
+    gaps (quantity, pixel) is filled; d (sample, pixel), x, hit and common (pixel), fields (6, pixel) float32 and work (4, pixel)
     uint32 are scratch; detector and sample (pixel) uint32 are the addresses; keys (2, 4) those of the HF and noise fields.
     """
     hit[:] = 0.0
@@ -400,10 +404,10 @@ def simulate(gaps, d, x, hit, fields, work, pixels, detector, sample, realisatio
     if switch[LINEAR]:
         stokes(gaps, back, p[MISMATCH : MISMATCH + 9], pixels[B : B + 3])  # J M (A − A⁰) B
     else:
-        draw_fields(fields, work, detector, sample, realisation, keys, switch)
+        draw_fields(fields, common, work, detector, sample, realisation, keys, switch)
         for a in range(d.shape[0]):
-            measure(d[a], x, hit, a, pixels, fields, p, switch)
-            retrieve(d[a], x, a, pixels, fields, p, switch)
+            measure(d[a], x, hit, a, pixels, fields, common, p, switch)
+            retrieve(d[a], x, a, pixels, fields, common, p, switch)
         if d.shape[0] == 3:
             stokes(gaps, back, p[INVERSE : INVERSE + 9], d)
     if d.shape[0] == 3:
