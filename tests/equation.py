@@ -95,11 +95,12 @@ def each_pixel(scene):
 
 
 def realise(instrument, scene, sources, span, error_in="instrument", strata=each_pixel, threads=1, **settings):
-    """BandGaps of a span under sources given by name with their knobs; settings: seed, precision, measurement."""
+    """BandGaps of a span under sources given by name with their knobs; settings: seed, sampling, precision, measurement."""
     active = [(SOURCES[name], SOURCES[name].Amplitudes(**knobs)) for name, knobs in sources.items()]
     task = Task(
         instrument=instrument.name,
         seed=settings.get("seed", 20240229),
+        sampling=settings.get("sampling", "random"),
         error_in=error_in,
         precision=settings.get("precision", "float64"),
         quantiles=settings.get("quantiles", True),

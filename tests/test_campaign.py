@@ -75,6 +75,7 @@ def test_the_name_of_the_campaign_and_of_a_combination_are_in_no_key():
 
 DEPENDS = [
     ({"seed": 1}, {TABLES, *ALL}),
+    ({"sampling": "sobol"}, {TABLES, *ALL}),
     ({"error_in": "instrument"}, {TABLES, *ALL}),
     ({"precision": "float32"}, {TABLES, *ALL}),
     ({"measurement": {"quantisation": True}}, {TABLES, *ALL}),

@@ -79,6 +79,7 @@ BAD_KNOBS = [
     (changed(scene__kind=ABSENT), "scene.kind: must be given"),
     (changed(error_in="detector"), "error_in: must be 'knowledge' or 'instrument', got 'detector'"),
     (changed(precision="float16"), "precision: must be 'float64' or 'float32', got 'float16'"),
+    (changed(sampling="halton"), "sampling: must be 'random' or 'sobol', got 'halton'"),
     # names
     (changed(campaign="../x"), f"campaign: {NAME}, got '../x'"),
     (changed(campaign="a b"), f"campaign: {NAME}, got 'a b'"),

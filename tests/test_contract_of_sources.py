@@ -144,6 +144,16 @@ def test_a_realisation_depends_on_its_number_only(parasol, source, direction, pr
     assert len({row.tobytes() for row in one.rows}) == 12  # and each has its own
 
 
+@named(EVERY)
+def test_sampling_changes_the_draws_of_parameters_and_no_random_field(parasol, scene, source):
+    def rows(sampling):
+        return realise(parasol, scene, {source.name: knobs(source)}, range(3), sampling=sampling).rows
+
+    one, other = rows("random"), rows("sobol")
+    assert np.array_equal(one, other) == (source.draws == 0)
+    assert not source.draws or (one[:, 1:, I] != other[:, 1:, I]).any(axis=(1, 2)).all()
+
+
 # --- the law of the draws ---------------------------------------------------------------------------------------------
 
 

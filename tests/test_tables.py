@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from radsens import chunk, io
+from radsens import chunk, io, random, sobol
 from radsens.campaign import Campaign
 from radsens.config import parse
 from radsens.gaps.statistics import LOG_HALF, TOTAL_BINS, log_bin
@@ -77,11 +77,59 @@ def test_mc_error_is_the_spread_of_total_over_repeated_campaigns(between, within
     assert np.sqrt(np.mean([f["mc_error"] ** 2 for f in found])) == pytest.approx(spread, rel=0.08 if within == 0 else 0.06)
 
 
-def test_mc_error_holds_for_repeated_campaigns_of_the_model_itself(scene):
+def effects_of(z):
+    """Image mean and standard deviation of a realisation under four parameters: linear and quadratic; (..., 4) to (...)."""
+    return z @ [0.6, 0.5, 0.4, 0.3] + 0.1 * z[..., 0] * z[..., 1], 0.7 * np.abs(z @ [0.1, 0.9, 0.5, 0.2])
+
+
+@pytest.mark.parametrize("count", [256, 250, 1024])
+def test_mc_error_of_sobol_points_is_the_spread_of_total_over_repeated_campaigns(count):
+    """400 campaigns; 250 realisations are replicates of 31 and 32. Their spread is known to 2/400 in the variance, the mean
+    square of the errors, of 7 degrees of freedom each, to 2/(7 · 400): 4.5 sigma are 0.34."""
+    campaigns = 400
+    m, s = effects_of(np.stack([sobol.draws(seed, "a", "b", range(count), range(4)) for seed in range(campaigns)]))
+    found = [tables.statistics_of(*ms, np.arange(count) % sobol.REPLICATES) for ms in zip(m, s, strict=True)]
+    total, error = (np.array([f[name] for f in found]) for name in ("total", "mc_error"))
+    assert np.mean(error**2) / total.var(ddof=1) == pytest.approx(1, abs=0.34)
+    m, s = effects_of(random.draws(1, "a", "b", range(2_000_000), 4))
+    truth = tables.statistics_of(m, s)  # itself known to its own error
+    error = np.hypot(truth["mc_error"], total.std() / np.sqrt(campaigns))
+    assert total.mean() == pytest.approx(truth["total"], abs=4.5 * error)
+
+
+def test_replicates_of_one_realisation_are_random_draws():
+    """The formulas for replicates come down to those for independent realisations, to rounding."""
+    m, s = effects_of(random.draws(1, "a", "b", range(50), 4))
+    found, expected = tables.statistics_of(m, s, np.arange(50)), tables.statistics_of(m, s)
+    assert found["total"] == pytest.approx(expected["total"], rel=1e-14)
+    assert found["mc_error"] == pytest.approx(expected["mc_error"], rel=1.1 / 50)  # z_r differs by 1/N of its first term
+
+
+def test_one_replicate_tells_no_error():
+    found = tables.statistics_of(np.arange(4.0), np.ones(4), np.zeros(4, int))
+    assert np.isnan([found[n] for n in ("between", "total", "mc_error")]).all() and found["rms"] > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "by_replicate"), [("relative_transmission", True), ("both", True), ("radiometric_noise", False)]
+)
+def test_only_what_is_drawn_from_sobol_points_depends_on_its_replicate(scene, name, by_replicate):
+    """Random fields are drawn for each realisation: alone, their realisations are independent with either sampling."""
+    task = Campaign(parse({**TREE, "sampling": "sobol"})).task(name)
+    found = tables.replicates(task, np.arange(5, 15))
+    assert (found is not None) == by_replicate
+    assert not by_replicate or found.tolist() == [5, 6, 7, 0, 1, 2, 3, 4, 5, 6]
+    assert tables.replicates(Campaign(parse(TREE)).task(name), np.arange(5, 15)) is None
+
+
+@pytest.mark.parametrize("sampling", ["random", "sobol"])
+def test_mc_error_holds_for_repeated_campaigns_of_the_model_itself(scene, sampling):
     """24 campaigns that differ by their seed: the spread of `total` has a chi-square of 23 about the mean `mc_error`²."""
     found = []
     for seed in range(24):
-        rows = tables.rows_of("relative_transmission", computed(scene, "relative_transmission", count=40, seed=seed))
+        rows = tables.rows_of(
+            "relative_transmission", computed(scene, "relative_transmission", count=40, seed=seed, sampling=sampling)
+        )
         found.append(next((r["total"], r["mc_error"]) for r in rows if r["stratum"] == "all" and r["quantity"] == "I"))
     total, error = np.array(found).T
     chi2 = 23 * total.var(ddof=1) / np.mean(error**2)

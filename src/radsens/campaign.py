@@ -92,6 +92,7 @@ class Campaign:
         return Task(
             instrument=c.instrument,
             seed=c.seed,
+            sampling=c.sampling,
             error_in=c.error_in,
             precision=c.precision,
             quantiles=c.quantiles,

@@ -14,6 +14,7 @@ from radsens.realise import Measurement
 from radsens.scenes import SceneSpec
 from radsens.schema import Fault, Frozen, Name, validated
 from radsens.sources import SOURCES
+from radsens.sources._source import Sampling
 
 CONTROL = "control"
 
@@ -36,6 +37,9 @@ class Config(Frozen):
     scene: SceneSpec = Field(description="reference image")
     strata: Strata = Field(Strata(), description="parts of the image told apart; the whole image always is")
     seed: int = Field(ge=0, lt=2**64, description="seed of all draws")
+    sampling: Sampling = Field(
+        "random", description="scalar draws: random, or sobol, 8 scrambles of quasi-random points; fields are always random"
+    )
     realisations: int = Field(ge=1, le=10_000_000, description="Monte Carlo realisations of each source [1]")
     span: int = Field(50, ge=1, le=1_000_000, description="realisations computed by one job [1]")
     error_in: Literal["knowledge", "instrument"] = Field(

@@ -1,6 +1,6 @@
 """Elementary functions with the same bits on every processor.
 
-The sin, cos, exp and arctan of numpy and of libm change with the processor; + − × ÷, rounding to an integer and scaling
+The sin, cos, exp, log and arctan of numpy and of libm change with the processor; + − × ÷, rounding to an integer and scaling
 by a power of two do not (IEEE 754). So these functions use nothing else, one numpy call per operation, which leaves a
 compiler no pair to fuse.
 
@@ -16,6 +16,7 @@ Muller J.-M. 2016, Elementary Functions: Algorithms and Implementation, 3rd ed.,
 Cody W. J. 1969, Rational Chebyshev approximations for the error function, Math. Comp. 23, 631–637.
 Shepherd M. M. & Laframboise J. G. 1981, Chebyshev approximation of (1 + 2x) exp(x²) erfc x in 0 ≤ x < ∞,
 Math. Comp. 36, 249–253.
+Wichura M. J. 1988, Algorithm AS 241: the percentage points of the normal distribution, Applied Statistics 37, 477–484.
 """
 
 import numpy as np
@@ -28,6 +29,7 @@ TWO_OVER_PI = 0.6366197723675814
 QUARTER_1, QUARTER_2, QUARTER_3 = 1.5707963267341256, 6.077100506303966e-11, 2.0222662487959506e-21
 LOG2_E, LN2_1, LN2_2 = 1.4426950408889634, 0.6931471803691238, 1.9082149292705877e-10
 HALF_PI, HALF_PI_REST = 1.5707963267948966, 6.123233995736766e-17
+SQRT_HALF = 0.7071067811865476
 
 # fmt: off
 # sin r = r + r z S(z) and cos r = 1 − z/2 + z² C(z), z = r², |r| ≤ π/4: errors 6.7e-18 and 1.3e-18.
@@ -63,6 +65,45 @@ TAIL = (
     1.5771010537684784e-05, 2.3470089575096004e-06, -2.4784930697399153e-06,
     -1.3119611598743617e-07, 3.7343498327887893e-07, 9.705409569045606e-09, -5.0779470603521733e-08,
     -1.6353953664475002e-09, 4.0958180349007376e-09,
+)
+
+# ln(1 + f) = 2 artanh s = 2 s + s z L(z), s = f/(2 + f), z = s², √½ ≤ 1 + f ≤ √2: error 1.5e-18.
+LOG = (
+    0.6666666666666734, 0.39999999999416375, 0.2857142874201498, 0.22222198610842994,
+    0.1818356240187849, 0.15314098921479188, 0.14795474282318508,
+)
+
+# PPND16 of Wichura 1988 (verified against the statistics module of CPython, which holds them too): ratios of polynomials in
+# 0.425² − (p − 1/2)² near the middle, in √(−ln p) − 1.6 and √(−ln p) − 5 in the tails.
+MIDDLE = (
+    (
+        3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
+        4.5921953931549871457e4, 6.7265770927008700853e4, 3.3430575583588128105e4, 2.5090809287301226727e3,
+    ),
+    (
+        1.0, 4.2313330701600911252e1, 6.8718700749205790830e2, 5.3941960214247511077e3,
+        2.1213794301586595867e4, 3.9307895800092710610e4, 2.8729085735721942674e4, 5.2264952788528545610e3,
+    ),
+)
+NEAR_TAIL = (
+    (
+        1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0, 3.64784832476320460504e0,
+        1.27045825245236838258e0, 2.41780725177450611770e-1, 2.27238449892691845833e-2, 7.74545014278341407640e-4,
+    ),
+    (
+        1.0, 2.05319162663775882187e0, 1.67638483018380384940e0, 6.89767334985100004550e-1,
+        1.48103976427480074590e-1, 1.51986665636164571966e-2, 5.47593808499534494600e-4, 1.05075007164441684324e-9,
+    ),
+)
+FAR_TAIL = (
+    (
+        6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0, 2.96560571828504891230e-1,
+        2.65321895265761230930e-2, 1.24266094738807843860e-3, 2.71155556874348757815e-5, 2.01033439929228813265e-7,
+    ),
+    (
+        1.0, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2,
+        7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7, 2.04426310338993978564e-15,
+    ),
 )
 # fmt: on
 
@@ -144,6 +185,32 @@ def exp(x):
     return np.where(inside, np.ldexp(y, n.astype(np.int32)), np.nan)[()]
 
 
+def log(x):
+    """Natural logarithm, ln x = n ln 2 + ln(1 + f), √½ ≤ 1 + f < √2.
+
+    ln(1 + f) = f − (f²/2 − s (f²/2 + z L(z))), s = f/(2 + f), z = s² (Cody & Waite 1980, their R(z) a polynomial).
+
+    Parameters
+    ----------
+    x : (...) positive and finite [1]
+
+    Returns
+    -------
+    (...) ln x within 1 ulp, NaN outside the domain [1]
+    """
+    x = np.asarray(x, dtype=np.float64)
+    inside = (x > 0.0) & (x < np.inf)
+    mantissa, n = np.frexp(np.where(inside, x, 1.0))
+    low = mantissa < SQRT_HALF
+    f = np.where(low, 2.0 * mantissa, mantissa) - 1.0
+    n = (n - low).astype(np.float64)
+    s = f / (2.0 + f)
+    z = s * s
+    half = 0.5 * (f * f)
+    rest = s * (half + z * _horner(LOG, z)) + n * LN2_2
+    return np.where(inside, n * LN2_1 - ((half - rest) - f), np.nan)[()]
+
+
 def arctan(x):
     """Arc tangent, arctan x = π/2 − arctan 1/x beyond 1 (Muller 2016).
 
@@ -183,3 +250,29 @@ def ndtr(x):
     tail = gauss * (0.5 + a / (a + 5.0) * _horner(TAIL, (a - 5.0) / (a + 5.0))) / (1.0 + a)
     tail = np.where(np.abs(x) > NDTR_LIMIT, 0.0, tail)
     return np.where(x > 0.0, 1.0 - tail, tail)[()]
+
+
+def ndtri(p):
+    """Standard normal number below which a share p lies, the inverse of `ndtr`: PPND16 of Wichura 1988.
+
+    Parameters
+    ----------
+    p : (...) share, 0 < p < 1 [1]
+
+    Returns
+    -------
+    (...) normal number within 6 ulp (7e-16 relative), NaN outside the domain [1]
+    """
+    p = np.asarray(p, dtype=np.float64)
+    inside = (p > 0.0) & (p < 1.0)
+    p = np.where(inside, p, 0.5)
+    q = p - 0.5
+    middle = np.abs(q) <= 0.425
+    r = np.where(middle, 0.180625 - q * q, 0.0)
+    centre = q * (_horner(MIDDLE[0], r) / _horner(MIDDLE[1], r))
+    t = np.sqrt(-log(np.minimum(p, 1.0 - p)))
+    near, far = np.minimum(t, 5.0) - 1.6, np.maximum(t, 5.0) - 5.0
+    tail = np.where(
+        t <= 5.0, _horner(NEAR_TAIL[0], near) / _horner(NEAR_TAIL[1], near), _horner(FAR_TAIL[0], far) / _horner(FAR_TAIL[1], far)
+    )
+    return np.where(inside, np.where(middle, centre, np.copysign(tail, q)), np.nan)[()]

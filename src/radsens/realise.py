@@ -22,9 +22,9 @@ from radsens.kernel import chain, kernel
 from radsens.models import polarimeter
 from radsens.models.irm import DRAWN, IRM
 from radsens.models.polarimeter import REASONS, SATURATE, TABLE_ROWS, simulate
-from radsens.random import address, draws
+from radsens.random import address
 from radsens.schema import Frozen, Name, Scene
-from radsens.sources._source import Direction, ErrorSource
+from radsens.sources._source import Direction, ErrorSource, Sampling, normals
 from radsens.tiles import GROUP, ROW, Image, count, in_strata, lay, of_strata, pilots
 
 BLOCK = 4  # realisations that share a reading of the pixels, at most
@@ -47,6 +47,7 @@ class Task(Frozen):
 
     instrument: Name
     seed: int = Field(ge=0, lt=2**64)
+    sampling: Sampling = "random"
     error_in: Direction
     precision: Literal["float64", "float32"]
     quantiles: bool = True
@@ -221,7 +222,7 @@ def models(task: Task, instrument: Polarimeter, band: str, active: Active, span:
     irm = {"instrument": nominal, "knowledge": nominal}
     for source, amplitudes in active:
         place = instrument.detector(band).name if source.place == "detector" else band
-        z = draws(task.seed, source.name, place, span, source.draws)
+        z = normals(source, task.sampling, task.seed, place, span)
         side = amplitudes.error_in or task.error_in
         irm[side] = source.modify(irm[side], amplitudes, z)
     return irm["instrument"], irm["knowledge"]

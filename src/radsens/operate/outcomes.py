@@ -36,7 +36,8 @@ def glance(path: Path) -> dict[str, Any] | None:
 
 def precision(path: Path) -> float | None:
     """Largest mc_error/total of the whole image in gathered rows [1], read without the rest; None where nothing tells it."""
-    from radsens.products.tables import statistics_of
+    from radsens.products.tables import replicates, statistics_of
+    from radsens.realise import Task
 
     found = []
     try:
@@ -44,12 +45,13 @@ def precision(path: Path) -> float | None:
             dataset.set_auto_mask(False)
             mean, std, n = (np.asarray(dataset[name][:, :, 0, :]) for name in ("mean", "std", "n"))
             good = np.asarray(dataset["outcome"][...]) == 0
-    except (OSError, RuntimeError, IndexError):
+            replicate = replicates(Task.model_validate_json(dataset.task), np.asarray(dataset["realisation"][...]))
+    except (OSError, RuntimeError, IndexError, AttributeError, ValueError):
         return None
     for b, q in np.ndindex(mean.shape[1:]):
         here = good[:, b] & (n[:, b, q] > 0)
         if here.sum() > 1:
-            row = statistics_of(mean[here, b, q], std[here, b, q])
+            row = statistics_of(mean[here, b, q], std[here, b, q], None if replicate is None else replicate[here])
             if row["total"] > 0:
                 found.append(float(row["mc_error"] / row["total"]))
     return max(found, default=None)

@@ -31,7 +31,7 @@ def overview(campaign: Any) -> None:
     out = console()
     out.print(f"[bold]campaign {config.campaign}[/] ({campaign.id}): {campaign.instrument.title}")
     pixels = " and ".join(f"{n} pixels" + (f" on {plane}" if len(sizes) > 1 else "") for plane, n in sizes.items())
-    out.print(f"{pixels}, error in the {config.error_in}, {config.precision}, seed {config.seed}\n")
+    out.print(f"{pixels}, error in the {config.error_in}, {config.precision}, {config.sampling} draws, seed {config.seed}\n")
     for remark in remarks:
         out.print(f"[bold]note:[/] {remark}\n")
     out.print(

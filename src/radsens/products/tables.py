@@ -6,6 +6,14 @@ With m_r and s_r the mean and the standard deviation (ddof 0) of the gaps in the
     rms² = mean (m_r² + s_r²) = mean² + (N − 1)/N between² + within²
 
 `mc_error` is the standard error of `total`: total² is the mean of z_r = (m_r − m̄)² N/(N−1) + s_r².
+
+Where the draws are Sobol points, the realisations of a replicate are not independent, only the replicates are. Then
+
+    se²(x̄) = K/(K − 1) Σ_k [Σ_{r in k} (x_r − x̄)]² / N²,    between² = Σ (m_r − m̄)²/N + se²(m̄)
+
+with the K replicates k: for replicates of one realisation these are the formulas above. (The mean of N points errs by far
+less than that of N random draws, and N − 1 would then be too small a divisor.) `mc_error` is se(z̄)/(2 total) with
+z_r = (m_r − m̄)² + s_r². Replicates may differ in size: each weighs as it has realisations.
 """
 
 import json
@@ -25,6 +33,7 @@ from radsens.gaps.statistics import LOG_BITS, LOG_HALF, LOG_LOWEST
 from radsens.gaps.strata import ALL
 from radsens.realise import Task
 from radsens.schema import Fault
+from radsens.sobol import REPLICATES
 from radsens.sources import SOURCES
 
 LABELS = ("source", "band", "stratum", "quantity", "unit", "amplitude", "amplitude_unit", "n_realisations", "n_failed")
@@ -33,8 +42,23 @@ COLUMNS = (*LABELS, *VALUES)
 MARKS = ".tables"  # folder of the mark: an empty file named by the id of the campaign whose tables stand
 
 
-def statistics_of(m: np.ndarray, s: np.ndarray) -> dict[str, float]:
+def replicates(task: Task, realisations: np.ndarray) -> np.ndarray | None:
+    """Replicate of each realisation, where replicates are what is independent: Sobol points that some source draws from."""
+    drawn = task.sampling == "sobol" and any(SOURCES[name].draws for name in task.sources)
+    return realisations % REPLICATES if drawn else None
+
+
+def error_of_mean(x: np.ndarray, replicate: np.ndarray) -> float:
+    """Standard error of the mean of x (realisation,) from the independent replicates that its values belong to; NaN for one."""
+    _, member = np.unique(replicate, return_inverse=True)
+    sums = np.bincount(member, x - x.mean())
+    return float(np.sqrt(sums.size / (sums.size - 1) * (sums**2).sum()) / x.size) if sums.size > 1 else np.nan
+
+
+def statistics_of(m: np.ndarray, s: np.ndarray, replicate: np.ndarray | None = None) -> dict[str, float]:
     """Statistics of one row from the image means and standard deviations of its realisations, (realisation,) each.
+
+    `replicate` (realisation,) says which of them depend on each other; none do without it.
 
     Returns
     -------
@@ -46,10 +70,11 @@ def statistics_of(m: np.ndarray, s: np.ndarray) -> dict[str, float]:
     found = {"mean": m.mean(), "within": np.sqrt((s**2).mean()), "rms": np.sqrt((m**2 + s**2).mean())}
     found |= {"between": np.nan, "total": np.nan, "mc_error": np.nan}
     if n > 1:
-        found["between"] = m.std(ddof=1)
+        found["between"] = m.std(ddof=1) if replicate is None else np.hypot(m.std(), error_of_mean(m, replicate))
         found["total"] = np.hypot(found["between"], found["within"])
-        z = (m - m.mean()) ** 2 * n / (n - 1) + s**2
-        found["mc_error"] = z.std(ddof=1) / (2 * found["total"] * np.sqrt(n)) if found["total"] > 0 else 0.0
+        z = (m - m.mean()) ** 2 * (n / (n - 1) if replicate is None else 1) + s**2
+        error = z.std(ddof=1) / np.sqrt(n) if replicate is None else error_of_mean(z, replicate)
+        found["mc_error"] = 0.0 if found["total"] == 0 else error / (2 * found["total"])
     return found
 
 
@@ -86,6 +111,7 @@ def rows_of(name: str, file: io.File) -> list[dict[str, Any]]:
     task = Task.model_validate_json(file.attributes["task"])
     instrument, good = instruments.load(task.instrument), file["outcome"] == 0
     amplitude, amplitude_unit = amplitude_of(name, task)
+    replicate = replicates(task, file["realisation"])
     found = []
     for b, band in enumerate(file["band"]):
         if not file["n"][0, b, 0, 0]:
@@ -94,7 +120,8 @@ def rows_of(name: str, file: io.File) -> list[dict[str, Any]]:
         for s, stratum in enumerate(file["stratum"]):
             for q, quantity in enumerate(quantities):
                 here = good[:, b] & (file["n"][:, b, s, q] > 0)
-                values = statistics_of(file["mean"][here, b, s, q], file["std"][here, b, s, q])
+                dependent = None if replicate is None else replicate[here]
+                values = statistics_of(file["mean"][here, b, s, q], file["std"][here, b, s, q], dependent)
                 if here.any():
                     extremes = file["min"][here, b, s, q].min(), file["max"][here, b, s, q].max()
                     values["p95_abs"] = p95_abs(file["histogram"][b, s, q], *extremes)

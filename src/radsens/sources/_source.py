@@ -7,11 +7,12 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from radsens import elementary
+from radsens import elementary, random, sobol
 from radsens.schema import Frozen
 
 Distribution = Literal["normal", "uniform"]
 Direction = Literal["knowledge", "instrument"]
+Sampling = Literal["random", "sobol"]
 
 DISTRIBUTION: Any = Field("normal", description="law of the draws: normal, or uniform with the same standard deviation")
 
@@ -67,6 +68,8 @@ class ErrorSource:
     reference : where the effect is described
     polarised : whether it acts on polarisers, and gives no row in an unpolarised band
     place : what a draw is common to: one band, or all bands of a detector
+    slot : first of its dimensions in the Sobol points, `draws` of them, which no other source ever has. It stands in the file
+        of the source, which the key of its results follows: no other source moves it, nor the order of the registry
     """
 
     name: str
@@ -82,6 +85,14 @@ class ErrorSource:
     reference: str
     polarised: bool = False
     place: Literal["band", "detector"] = "band"
+    slot: int = 0
+
+
+def normals(source: ErrorSource, sampling: Sampling, seed: int, place: str, realisations: range) -> np.ndarray:
+    """Standard normal draws of a source in a place, a band or a detector: (realisation, draws) float64."""
+    if sampling == "sobol":
+        return sobol.draws(seed, source.name, place, realisations, range(source.slot, source.slot + source.draws))
+    return random.draws(seed, source.name, place, realisations, source.draws)
 
 
 def distributed(z: np.ndarray, distribution: Distribution) -> np.ndarray:

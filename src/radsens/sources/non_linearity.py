@@ -39,6 +39,7 @@ SOURCE = ErrorSource(
     unit="1",
     modify=modify,
     draws=1,
+    slot=12,
     distribution="normal or uniform",
     correlated="1 inside the triplet and between the bands of a detector; fixed over the image",
     reference="Fougnie, Hagolle & Cabot 2001 (POLDER-1 defect); form: docs/method.md",

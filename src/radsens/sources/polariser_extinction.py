@@ -62,6 +62,7 @@ SOURCE = ErrorSource(
     unit="1",
     modify=modify,
     draws=4,
+    slot=4,
     distribution="normal or uniform in ln ρ_e; none with assume_ideal",
     correlated="ρ inside the triplet; 0 between bands; fixed over the image",
     reference="Hagolle et al. 1999, IEEE TGRS 37(3) 1550 (η of eq. 2)",

@@ -37,6 +37,7 @@ SOURCE = ErrorSource(
     unit="deg",
     modify=modify,
     draws=4,
+    slot=0,
     distribution="normal or uniform",
     correlated="ρ inside the triplet; 0 between bands; fixed over the image",
     reference="Hagolle et al. 1999, IEEE TGRS 37(3) 1550 (angle α of eq. 2)",

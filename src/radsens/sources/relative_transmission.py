@@ -45,6 +45,7 @@ SOURCE = ErrorSource(
     unit="1",
     modify=modify,
     draws=4,
+    slot=8,
     distribution="normal or uniform",
     correlated="ρ inside the triplet; 0 between bands; fixed over the image",
     reference="Hagolle et al. 1999, IEEE TGRS 37(3) 1550 (T_ka of eq. 1)",
