@@ -176,8 +176,6 @@ def test_ndtri_undoes_ndtr_and_is_odd(word):
     p = (word + 0.5) / 2**32
     assert ndtri(1 - p) == -ndtri(p)
     assert abs(ndtr(ndtri(p)) / p - 1) <= 2**-52 * (6 + 6 * (1 + ndtri(p) ** 2))
-        6 + 6 * (1 + ndtri(p) ** 2)
-    )  # d ln p = φ(z)/p dz, at most about (1 + |z|) |z|
 
 
 @given(NUMBER)
@@ -222,7 +220,7 @@ def fingerprint(**hidden):
 
 def test_the_bits_are_those_of_every_other_processor():
     # Recorded with and without AVX-512, AVX2 and FMA on x86-64. It changes when a function does, and so do results.
-    assert fingerprint()[1] == "@@"
+    assert fingerprint()[1] == "5b0c63fd90590fa5bf2ccf8fee893ce7560d566114d28ba36073c41555cbf3ee"
 
 
 def test_hiding_the_features_of_the_processor_does_not_change_a_bit():
