@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from radsens import gram, io, provenance, work
 from radsens import instrument as instruments
-from radsens import io, provenance, work
 from radsens.gaps.quantities import MEANING, QUANTITIES, UNITS
 from radsens.gaps.statistics import LOG_BITS, LOG_HALF, LOG_LOWEST, STATISTICS, TOTAL_BINS
 from radsens.gaps.strata import Strata, partition, refuse_empty
@@ -176,7 +176,8 @@ def _computed(job: Job, span: range, threads: int, book: work.Work | None) -> io
     began, cpu = perf_counter(), process_time()
     strata = Strata.model_validate_json(job.about["strata"])
     bands = tuple(job.acting)
-    gaps = [_of_band(job, strata, number, span, threads, book) for number in range(len(bands))]
+    found = [_of_band(job, strata, number, span, threads, book) for number in range(len(bands))]
+    gaps, told = [one and one[0] for one in found], [one and one[1] for one in found]
     resumed = book.resumed if book else 0
     took = {
         "seconds": perf_counter() - began,
@@ -185,17 +186,21 @@ def _computed(job: Job, span: range, threads: int, book: work.Work | None) -> io
         "computed_realisations": len(span) * sum(gap is not None for gap in gaps) - resumed,
     }
     names = partition(strata, files.read(job.scene, bands[0], geometry=False)).names  # the same in all bands
-    return io.File(_variables(gaps, span, bands, names), {**_about(job.task, span, job.key, job.about), **took})
+    variables = _variables(gaps, span, bands, names) | _predicted(told, len(span), len(names))
+    return io.File(variables, {**_about(job.task, span, job.key, job.about), **took})
 
 
-def _of_band(job: Job, strata: Strata, number: int, span: range, threads: int, book: work.Work | None) -> BandGaps | None:
-    """Gaps of the band of this number, whose pixels are in memory as long as this lasts; None if it is left out."""
+def _of_band(
+    job: Job, strata: Strata, number: int, span: range, threads: int, book: work.Work | None
+) -> tuple[BandGaps, tuple[gram.Moments, list[int]]] | None:
+    """Gaps of the band of this number, whose pixels are in memory as long as this lasts, and what the Gram tier says of
+    them; None if it is left out."""
     band, here = list(job.acting.items())[number]
     if here is None:
         return None
     scene = files.read(job.scene, band, geometry=False)
     stage = staged(job.task, job.instrument, scene, partition(strata, scene), here, span)
-    return ended(stage, _batches(stage, number, threads, book))
+    return ended(stage, _batches(stage, number, threads, book)), gram.predicted(stage)
 
 
 def _batches(stage: Stage, number: int, threads: int, book: work.Work | None) -> Iterator[Batch]:
@@ -258,6 +263,22 @@ def _variables(
     found["outcome"] = io.Variable(("realisation", "band"), outcome, {"long_name": "index into outcome_name"})
     found["saturated"] = io.Variable(ROW[:3], saturated, {"units": "1", "long_name": "pixels with a saturated sample"})
     return {**found, **drawn_parameters(gaps, len(span))}
+
+
+def _predicted(told: list[tuple[gram.Moments, list[int]] | None], count: int, strata: int) -> dict[str, io.Variable]:
+    """What the Gram tier says of the rows, to compare them with, and how it knows; NaN and 0 where it says nothing."""
+    kinds = np.zeros((len(told), len(QUANTITIES)), np.int8)
+    mean, rms = (np.full((count, len(told), strata, len(QUANTITIES)), np.nan) for _ in range(2))
+    for b, one in enumerate(told):
+        if one is not None:
+            moments, known = one
+            mean[:, b, :, : len(known)], rms[:, b, :, : len(known)], kinds[b, : len(known)] = moments.mean, moments.rms, known
+    about = "index into " + ", ".join(name or "nothing" for name in gram.KINDS) + ": how the Gram tier knows the moments"
+    return {
+        "gram_mean": io.Variable(ROW, mean, {"long_name": "mean of the gaps in the image, by the Gram tier"}),
+        "gram_rms": io.Variable(ROW, rms, {"long_name": "rms of the gaps in the image, by the Gram tier"}),
+        "gram_kind": io.Variable(("band", "quantity"), kinds, {"long_name": about}),
+    }
 
 
 def spans(realisations: int, span: int) -> list[range]:

@@ -62,6 +62,18 @@ def check(config: ConfigFile) -> None:
     overview(_campaign(config))
 
 
+@app.command(**example("radsens preview config/test.yaml"))
+def preview(
+    config: ConfigFile,
+    stratum: Annotated[str, typer.Option(help="part of the image to print")] = "all",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write, of all strata; none if not given")] = None,
+) -> None:
+    """Predict the sensitivity table of a campaign in seconds, for its own realisations, without a pass over the pixels."""
+    from radsens.products.preview import show_preview
+
+    show_preview(_campaign(config), stratum, output)
+
+
 @app.command(**example("radsens sources"))
 def sources() -> None:
     """The effects table: every error source that can be named in a campaign."""

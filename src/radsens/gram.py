@@ -37,10 +37,12 @@ from radsens.kernel import fma, kernel
 from radsens.models import polarimeter
 from radsens.models.irm import IRM
 from radsens.models.polarimeter import FORWARD, HF_ACTUAL, HF_BELIEVED, INVERSE, INVERSE_K, P0, Q0, S_MEAN, U0, B, J, K
-from radsens.realise import Stage, pixels_of
+from radsens.realise import Stage, pixels_of, quantities_of
 from radsens.tiles import count
 
-EXACT, EXPECTED, FIRST_ORDER, SILENT = "exact", "expected", "first order", ""
+KINDS = ("", "exact", "expected", "first order")  # how the moments of a quantity are known; the first: not at all
+SILENT, EXACT, EXPECTED, FIRST_ORDER = range(len(KINDS))
+DOLP = QUANTITIES.index("dolp")
 TRIANGLE = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # pairs j ≤ j′, and the entries of a symmetric matrix
 LANES = 32  # partial sums of a product of two rows
 PIXELS = 1024  # that are taken together; a multiple of LANES
@@ -73,6 +75,11 @@ class Moments:
 
     mean: np.ndarray
     rms: np.ndarray
+
+
+def std(mean: np.ndarray, rms: np.ndarray) -> np.ndarray:
+    """√(rms² − mean²), 0 where rounding makes it less; what rounding leaves of equal ones is about 1e-8 of them."""
+    return np.sqrt(np.maximum(rms * rms - mean * mean, 0.0))
 
 
 @dataclass(frozen=True)
@@ -128,16 +135,17 @@ def add_form(out, e, weight):
             row[r] = fma(orders * weight[r], fma(jk[r], ih[r], jh[r] * ik[r]), row[r])
 
 
-def kind(actual: IRM, believed: IRM, quantity: str) -> str:
-    """How the tier knows the moments of a quantity: `exact`, `expected` (given the draws), `first order`, or not at all.
+def kind(actual: IRM, believed: IRM, quantity: str) -> int:
+    """How the tier knows the moments of a quantity, an index into KINDS.
 
-    Rounded or cut counts, which are left out, make of any a first order. Difference of dark signals: nothing is told.
+    `expected` is the expectation of the random fields given the draws. Counts that are rounded or cut, which are left out,
+    make a first order of anything; of a wrong dark signal nothing is told.
     """
     if np.any(np.asarray(actual.dark) != believed.dark):
         return SILENT
     switch = polarimeter.switches(actual, believed)
     bent, believed_field = switch[:2].any(), believed.high_frequency_error > 0
-    if quantity in QUANTITIES[3:] or bent or believed_field or actual.quantisation or actual.saturation:
+    if quantity in QUANTITIES[DOLP:] or bent or believed_field or actual.quantisation or actual.saturation:
         return FIRST_ORDER
     return EXPECTED if actual.high_frequency_error > 0 or switch[polarimeter.NOISE_MODEL] else EXACT
 
@@ -159,8 +167,8 @@ def directions(t: np.ndarray, polarised: bool, angle: np.ndarray) -> np.ndarray:
         rows[i, j] = rows[j, i] = t[J + entry]
     q, u, p = t[Q0], t[U0], t[P0]
     inverse = np.divide(1.0, p, out=np.full(p.shape, np.nan), where=p > 0)
-    rows[3] = (q * rows[1] + u * rows[2]) * inverse - p * rows[0]
-    rows[4] = np.where(angle, (90 / np.pi) * inverse * inverse * (q * rows[2] - u * rows[1]), 0.0)
+    rows[DOLP] = (q * rows[1] + u * rows[2]) * inverse - p * rows[0]
+    rows[AOLP] = np.where(angle, (90 / np.pi) * inverse * inverse * (q * rows[2] - u * rows[1]), 0.0)
     return rows
 
 
@@ -291,7 +299,7 @@ def moments(gram: Gram, actual: IRM, believed: IRM, number: int) -> Moments:
     p, outcome = polarimeter.parameters(actual, believed, number)
     bend = np.broadcast_to(np.asarray(actual.non_linearity, float) - believed.non_linearity, number)
     found = Moments(*(np.full((number, *gram.shape), np.nan) for _ in range(2)))
-    good = np.flatnonzero(outcome == 0) if kind(actual, believed, QUANTITIES[0]) else np.zeros(0, int)
+    good = np.flatnonzero((outcome == 0) & (kind(actual, believed, QUANTITIES[0]) != SILENT))
     for start in range(0, good.size, REALISATIONS):
         here = good[start : start + REALISATIONS]
         one = evaluate(gram, features(gram, p[here], bend[here]))
@@ -299,9 +307,17 @@ def moments(gram: Gram, actual: IRM, believed: IRM, number: int) -> Moments:
     return found
 
 
-def predicted(stage: Stage) -> Moments:
-    """Moments of one band of a task over a span: the check beside the pass over its pixels, with the same draws."""
+def predicted(stage: Stage) -> tuple[Moments, list[int]]:
+    """Moments of one band of a task over a span, and of which kind those of each quantity are.
+
+    The check beside the pass over the pixels: the draws are the same, so that realisation r here is realisation r there.
+    """
+    return told(stage, pixels_of(stage.setting.nominal, stage.instrument, stage.scene))
+
+
+def told(stage: Stage, table: np.ndarray) -> tuple[Moments, list[int]]:
+    """What `predicted` says, from a pixel table that is at hand."""
     s = stage.setting
-    table = pixels_of(s.nominal, stage.instrument, stage.scene)
     gram = prepare(table, stage.partition, s.nominal, s.actual, s.believed)
-    return moments(gram, s.actual, s.believed, len(stage.span))
+    kinds = [kind(s.actual, s.believed, quantity) for quantity in quantities_of(s.nominal)]
+    return moments(gram, s.actual, s.believed, len(stage.span)), kinds

@@ -35,7 +35,8 @@ def show_partial(campaign: Any, stratum: str) -> None:
     files = {name: one.rows for name, one in found.items() if one.rows is not None}
     if not files.keys() - {CONTROL}:
         raise Fault(f"{campaign.root}: no span of any source stands yet, so that there is no table, not even a partial one")
-    chosen, out = screen.chosen_of(tables.sensitivity(files), stratum), console()
+    table, out = tables.sensitivity(files), console()
+    chosen = screen.chosen_of(table, stratum)
     missing = {name: one for name, one in found.items() if one.missing}
     if missing:
         out.print(f"[bold red]PARTIAL:[/] {len(missing)} of {len(found)} sources are not complete.")
@@ -46,4 +47,5 @@ def show_partial(campaign: Any, stratum: str) -> None:
     if CONTROL in files:
         screen.show_control(out, campaign, tables.control(files[CONTROL]), tables.strata(files[CONTROL]))
     screen.show_notes(out, {name: tables.counts(file) for name, file in files.items()}, chosen)
+    screen.show_agreement(out, table)
     out.print("nothing was written: " + ("run snakemake again for the whole table" if missing else "no span is missing"))

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from radsens.gaps.quantities import UNITS
 from radsens.products.grid import console, grid
+from radsens.products.tables import agreement
 from radsens.schema import Fault
 
 HEADS = {"I": "ΔI/I", "Q": "ΔQ/I", "U": "ΔU/I", "dolp": "ΔDoLP", "aolp": "ΔAoLP [deg]"}
@@ -41,7 +42,8 @@ def show_table(campaign: Any, stratum: str) -> None:
             f"{lost[0]}: not made yet; run snakemake --profile profiles/local --configfile with this campaign, or add "
             "--partial to see what stands by now"
         )
-    chosen = chosen_of(pd.read_csv(campaign.table, dtype={"amplitude_unit": str, "unit": str}), stratum)
+    table = pd.read_csv(campaign.table, dtype={"amplitude_unit": str, "unit": str})
+    chosen = chosen_of(table, stratum)
     out = console()
     if campaign.stale:
         out.print(
@@ -52,6 +54,7 @@ def show_table(campaign: Any, stratum: str) -> None:
     show_control(out, campaign, pd.read_csv(folder / "control.csv"), pd.read_csv(folder / "strata.csv"))
     about = json.loads((folder / "campaign.json").read_text(encoding="utf-8"))
     show_notes(out, about["sources"], chosen)
+    show_agreement(out, table)
     out.print(f"campaign {about['id']}: {folder}/sensitivity.csv, control.csv, strata.csv, campaign.json")
 
 
@@ -87,3 +90,15 @@ def show_notes(out: Console, sources: dict[str, Any], chosen: pd.DataFrame) -> N
     out.print(f"\nfailed realisations: {failed or 'none'}; saturated pixels: {saturated or 'none'}")
     if precision == precision:
         out.print(f"largest Monte Carlo standard error of a total: {precision:.1%}")
+
+
+def show_agreement(out: Console, table: pd.DataFrame) -> None:
+    """Print whether the totals that can be known without a pass over the pixels are those of the pass."""
+    found = agreement(table)
+    if found["doubtful"]:
+        out.print(
+            f"[bold red]DOUBTFUL:[/] {len(found['doubtful'])} of {found['checked']} totals are not what the Gram tier, which is "
+            f"exact there, says: {'; '.join(found['doubtful'][:5])}; do not use these results, and report them"
+        )
+    elif found["checked"]:
+        out.print(f"{found['checked']} totals are known exactly without the pixels: they agree to {found['largest']:.1g}")

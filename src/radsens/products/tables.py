@@ -14,6 +14,9 @@ Where the draws are Sobol points, the realisations of a replicate are not indepe
 with the K replicates k: for replicates of one realisation these are the formulas above. (The mean of N points errs by far
 less than that of N random draws, and N − 1 would then be too small a divisor.) `mc_error` is se(z̄)/(2 total) with
 z_r = (m_r − m̄)² + s_r². Replicates may differ in size: each weighs as it has realisations.
+
+`predicted` is the total of the same realisations by the Gram tier, which no pixel pass entered, and `predicted_by` how that
+tier knows it.
 """
 
 import json
@@ -25,8 +28,8 @@ import numpy as np
 import pandas as pd
 
 import radsens
+from radsens import gram, io
 from radsens import instrument as instruments
-from radsens import io
 from radsens.config import CONTROL
 from radsens.gaps.quantities import QUANTITIES, UNITS
 from radsens.gaps.statistics import LOG_BITS, LOG_HALF, LOG_LOWEST
@@ -38,7 +41,9 @@ from radsens.sources import SOURCES
 
 LABELS = ("source", "band", "stratum", "quantity", "unit", "amplitude", "amplitude_unit", "n_realisations", "n_failed")
 VALUES = ("mean", "between", "within", "total", "rms", "p95_abs", "mc_error", "sensitivity")
-COLUMNS = (*LABELS, *VALUES)
+PREDICTION = ("predicted", "predicted_by")
+COLUMNS = (*LABELS, *VALUES, *PREDICTION)
+RELATIVE, FLOOR = 1e-4, 2e-7  # by which an exact total may differ: what float32 leaves, twice its floor, and room beside it
 MARKS = ".tables"  # folder of the mark: an empty file named by the id of the campaign whose tables stand
 
 
@@ -125,6 +130,8 @@ def rows_of(name: str, file: io.File) -> list[dict[str, Any]]:
                 if here.any():
                     extremes = file["min"][here, b, s, q].min(), file["max"][here, b, s, q].max()
                     values["p95_abs"] = p95_abs(file["histogram"][b, s, q], *extremes)
+                expected = file["gram_mean"][here, b, s, q], file["gram_rms"][here, b, s, q]
+                values["predicted"] = statistics_of(expected[0], gram.std(*expected))["total"]
                 values["sensitivity"] = values["rms"] / amplitude if amplitude else np.nan
                 labels = (
                     name,
@@ -137,7 +144,8 @@ def rows_of(name: str, file: io.File) -> list[dict[str, Any]]:
                     len(good),
                     int((~good[:, b]).sum()),
                 )
-                found.append({**dict(zip(LABELS, labels, strict=True)), **values})
+                known = {"predicted_by": gram.KINDS[file["gram_kind"][b, q]]}
+                found.append({**dict(zip(LABELS, labels, strict=True)), **values, **known})
     return found
 
 
@@ -145,6 +153,21 @@ def sensitivity(files: dict[str, io.File]) -> pd.DataFrame:
     """The tidy sensitivity table: one row per source, band, stratum and quantity."""
     rows = [row for name, file in files.items() if name != CONTROL for row in rows_of(name, file)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def agreement(table: pd.DataFrame) -> dict[str, Any]:
+    """How the totals of a sensitivity table agree with those that the Gram tier knows exactly.
+
+    Returns
+    -------
+    checked : number of such rows; largest : of their relative differences; doubtful : rows that differ by more than may be
+    """
+    rows = table[(table["predicted_by"] == gram.KINDS[gram.EXACT]) & table["predicted"].notna()]
+    apart = (rows["total"] - rows["predicted"]).abs()
+    doubtful = rows[~(apart <= RELATIVE * rows["predicted"] + FLOOR)]
+    names = doubtful[["source", "band", "stratum", "quantity"]].agg(" ".join, axis=1).tolist() if len(doubtful) else []
+    largest = float((apart / (rows["predicted"] + FLOOR)).max()) if len(rows) else None
+    return {"checked": len(rows), "largest": largest, "doubtful": names}
 
 
 def control(file: io.File) -> pd.DataFrame:
@@ -221,7 +244,8 @@ def write(identity: str, gaps: list[Path], folder: Path) -> None:
         raise Fault("table: the gathered rows of the control are needed beside those of the sources")
     frames = {"sensitivity": sensitivity(files), "control": control(files[CONTROL]), "strata": strata(files[CONTROL])}
     texts = {f"{name}.csv": frame.to_csv(index=False) for name, frame in frames.items()}
-    texts["campaign.json"] = json.dumps(summary(identity, files), indent=1) + "\n"
+    about = summary(identity, files) | {"agreement": agreement(frames["sensitivity"])}
+    texts["campaign.json"] = json.dumps(about, indent=1) + "\n"
     marks, parts = folder / MARKS, {name: folder / f".{name}.part" for name in texts}
     try:
         marks.mkdir(parents=True, exist_ok=True)
