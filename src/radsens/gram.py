@@ -23,11 +23,11 @@ divides by 1 + h. Non-linearity is first order in b, at the nominal signal S_a, 
     δd_q = b G_q,    G_q = Σ_j V_qj Σ_a M₀_ja (A₀ B)_a [(S_a / S_fs)^(n−1) − x₀^(n−1)]                                (6)
 
 b enters with the sign + where the instrument has it, − where the processing believes it. Only sums in a fixed order are
-taken, without BLAS: bits do not change with the processor. Derivation of (3): docs/method.md.
+taken, without BLAS: bits do not change with the processor. The derivation of (1) and (3) is in docs/method.md.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,6 +38,7 @@ from radsens.models import polarimeter
 from radsens.models.irm import IRM
 from radsens.models.polarimeter import FORWARD, HF_ACTUAL, HF_BELIEVED, INVERSE, INVERSE_K, P0, Q0, S_MEAN, U0, B, J, K
 from radsens.realise import Stage, pixels_of, quantities_of
+from radsens.schema import Scene
 from radsens.tiles import count
 
 KINDS = ("", "exact", "expected", "first order")  # how the moments of a quantity are known; the first: not at all
@@ -45,8 +46,10 @@ SILENT, EXACT, EXPECTED, FIRST_ORDER = range(len(KINDS))
 DOLP = QUANTITIES.index("dolp")
 TRIANGLE = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # pairs j ≤ j′, and the entries of a symmetric matrix
 LANES = 32  # partial sums of a product of two rows
-PIXELS = 1024  # that are taken together; a multiple of LANES
+PIXELS = 4096  # that are taken together; a multiple of LANES
 REALISATIONS = 512  # that are taken together: what is taken of them stays in the cache
+
+Rows = Callable[[np.ndarray], np.ndarray]  # (chosen,) pixels → (TABLE_ROWS, chosen)
 
 
 @dataclass(frozen=True)
@@ -91,22 +94,34 @@ class Features:
 
 
 @kernel
-def row_products(out, left, right, lanes):
-    """out (l, m) += Σ left (l, pixel) right (m, pixel), lane by lane, these folded in halves; pixels a multiple of LANES."""
+def accumulate(lanes, x, y):
+    """lanes (LANES) += x y, (LANES × k) each, lane by lane."""
+    for start in range(0, x.size, LANES):
+        x_part, y_part = x[start : start + LANES], y[start : start + LANES]
+        for j in range(lanes.size):  # a loop of a constant length is unrolled, and then not vectorised
+            lanes[j] = fma(x_part[j], y_part[j], lanes[j])
+
+
+@kernel
+def row_products(out, left, right, cells, lanes):
+    """out (cell, l, m) += Σ left (l, pixel) right (m, pixel) over the pixels of each cell, lane by lane, these folded in halves.
+
+    cells (pixel / LANES) is the cell of LANES pixels each; those of one cell come one after the other.
+    """
     for a in range(left.shape[0]):
         for b in range(right.shape[0]):
-            x, y = left[a], right[b]
-            lanes[:] = 0.0
-            for start in range(0, x.size, LANES):
-                x_part, y_part = x[start : start + LANES], y[start : start + LANES]
-                for j in range(LANES):
-                    lanes[j] = fma(x_part[j], y_part[j], lanes[j])
-            width = LANES
-            while width > 1:
-                width //= 2
-                for j in range(width):
-                    lanes[j] += lanes[j + width]
-            out[a, b] += lanes[0]
+            first = 0
+            for g in range(1, cells.size + 1):
+                if g == cells.size or cells[g] != cells[first]:
+                    lanes[:] = 0.0
+                    accumulate(lanes, left[a, first * LANES : g * LANES], right[b, first * LANES : g * LANES])
+                    width = LANES
+                    while width > 1:
+                        width //= 2
+                        for j in range(width):
+                            lanes[j] += lanes[j + width]
+                    out[cells[first], a, b] += lanes[0]
+                    first = g
 
 
 @kernel
@@ -198,12 +213,12 @@ def variances(t: np.ndarray, a: np.ndarray, actual: IRM) -> np.ndarray:
     return found
 
 
-def prepare(table: np.ndarray, partition: Partition, nominal: IRM, actual: IRM, believed: IRM) -> Gram:
+def prepare(rows_of: Rows, partition: Partition, nominal: IRM, actual: IRM, believed: IRM) -> Gram:
     """Means over the pixels of each stratum, once for all realisations.
 
     Parameters
     ----------
-    table : (TABLE_ROWS, pixel) of `polarimeter.pixel_table`
+    rows_of : gives the rows of the pixel table of chosen pixels, (TABLE_ROWS, chosen) of `polarimeter.pixel_table`
     partition : of the pixels
     nominal, actual, believed : models of the band
     """
@@ -211,39 +226,52 @@ def prepare(table: np.ndarray, partition: Partition, nominal: IRM, actual: IRM, 
     switch = polarimeter.switches(actual, believed)
     bent = actual if switch[polarimeter.ORDER_ACTUAL] else believed if switch[polarimeter.ORDER_BELIEVED] else None
     noisy, cells = bool(switch[polarimeter.NOISE_MODEL]), count(partition)
-    size = (len(partition.members), quantities)
-    linear, square = np.zeros((*size, 3, 3)), np.zeros((*size, 6, 6))
-    bend, cross, noise = np.zeros((*size, 2)), np.zeros((*size, 3, 3)), np.zeros((*size, 6, 3))
-    lanes, first, second = np.zeros(LANES), [j for j, _ in TRIANGLE], [k for _, k in TRIANGLE]
-    (a,), (m,) = matrices(polarimeter.parameters(nominal, nominal, 1)[0])
-    for cell, chosen, true in _blocks(partition):
-        t = table[:, chosen]
+    number, rows_of_v = len(partition.members), 3 * quantities
+    linear, square = np.zeros((number, rows_of_v, 3)), np.zeros((number, 2 * rows_of_v, 6))
+    bend, cross, noise = (np.zeros((number, *size)) for size in ((2 * quantities, 1), (rows_of_v, 3), (2 * rows_of_v, 3)))
+    lanes, ((a,), (m,)) = np.zeros(LANES), matrices(polarimeter.parameters(nominal, nominal, 1)[0])
+    for chosen, cell, true in _blocks(partition):
+        t = rows_of(chosen)
         v = directions(t, nominal.polarised, partition.aolp[chosen]) * true
         rows, b = v.reshape(-1, v.shape[-1]), np.ascontiguousarray(t[B : B + 3])
-        pairs = (v[:, first] * v[:, second]).reshape(-1, v.shape[-1])
-        row_products(linear[cell].reshape(-1, 3), rows, b, lanes)
-        row_products(square[cell].reshape(-1, 6), pairs, b[first] * b[second], lanes)
+        pairs = _pairs(v).reshape(-1, v.shape[-1])
+        row_products(linear, rows, b, cell, lanes)
+        row_products(square, pairs, _pairs(b), cell, lanes)
         if bent is not None:
             g = bending(t, v, a, m, bent)
-            row_products(cross[cell].reshape(-1, 3), (v * g[:, None]).reshape(rows.shape), b, lanes)
-            row_products(bend[cell].reshape(-1, 1), np.stack([g, g * g], axis=1).reshape(-1, g.shape[-1]), true[None], lanes)
+            row_products(cross, (v * g[:, None]).reshape(rows.shape), b, cell, lanes)
+            row_products(bend, np.concatenate([g, g * g]), true[None], cell, lanes)
         if noisy:
-            row_products(noise[cell].reshape(-1, 3), pairs, variances(t, a, actual), lanes)
-    parts = [square, *([cross, bend[..., 1:]] if bent is not None else []), *([noise] if noisy else [])]
-    sums = [np.concatenate([a.reshape(*size, -1) for a in part], axis=-1) for part in ([linear, bend[..., :1]], parts)]
+            row_products(noise, pairs, variances(t, a, actual), cell, lanes)
+    g, g2 = np.split(bend, 2, axis=1)
+    parts = [square, *([cross, g2] if bent is not None else []), *([noise] if noisy else [])]
+    sums = [np.concatenate([one.reshape(number, quantities, -1) for one in part], axis=-1) for part in ([linear, g], parts)]
     means, of_products = (_means(one, partition, cells.n_strata) for one in sums)
     return Gram(means, of_products, (len(partition.names), quantities), bent is not None, noisy)
 
 
-def _blocks(partition: Partition) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Pixels of one cell after the other, some at a time: the cell, its pixels, padded with copies, and 1.0 in the true ones."""
+def _pairs(x: np.ndarray) -> np.ndarray:
+    """x_j x_j′ of each pair, (..., 3, pixel) → (..., 6, pixel)."""
+    found = np.empty((*x.shape[:-2], 6, x.shape[-1]))
+    for pair, (j, i) in enumerate(TRIANGLE):
+        np.multiply(x[..., j, :], x[..., i, :], out=found[..., pair, :])
+    return found
+
+
+def _blocks(partition: Partition) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Pixels cell by cell, each cell padded with copies to a multiple of LANES, some at a time.
+
+    The pixels, the cell of LANES of them each, and 1.0 in the true ones.
+    """
     order = np.argsort(partition.cell, kind="stable")
-    ends = np.cumsum(np.bincount(partition.cell, minlength=len(partition.members)))
-    for cell, end in enumerate(ends):
-        for start in range(0 if cell == 0 else ends[cell - 1], end, PIXELS):
-            part = order[start : min(start + PIXELS, end)]
-            spare = -part.size % LANES
-            yield cell, np.concatenate([part, np.full(spare, part[-1])]), np.repeat([1.0, 0.0], [part.size, spare])
+    sizes = np.bincount(partition.cell, minlength=len(partition.members))
+    spare = -sizes % LANES
+    places = np.repeat(np.cumsum(sizes) - 1, spare)  # of the last pixel of each cell, before which its copies come
+    chosen, true = np.insert(order, places, order[places]), np.insert(np.ones(order.size), places, 0.0)
+    cells = np.repeat(np.arange(sizes.size), (sizes + spare) // LANES)
+    for start in range(0, chosen.size, PIXELS):
+        here = slice(start, start + PIXELS)
+        yield chosen[here], cells[start // LANES : (start + PIXELS) // LANES], true[here]
 
 
 def _means(sums: np.ndarray, partition: Partition, n: np.ndarray) -> np.ndarray:
@@ -307,17 +335,25 @@ def moments(gram: Gram, actual: IRM, believed: IRM, number: int) -> Moments:
     return found
 
 
+def part_of(scene: Scene, chosen: np.ndarray) -> Scene:
+    """Some pixels of a scene, without the further fields of their geometry."""
+    names = ("x", "y", "theta", "detector", "sample", "view", "scene_class")
+    fields = {name: getattr(scene, name)[chosen] for name in names}
+    return replace(scene, stokes=scene.stokes[:, chosen], geometry={}, **fields)
+
+
 def predicted(stage: Stage) -> tuple[Moments, list[int]]:
     """Moments of one band of a task over a span, and of which kind those of each quantity are.
 
-    The check beside the pass over the pixels: the draws are the same, so that realisation r here is realisation r there.
+    The check beside the pass over the pixels: the draws are the same, so that realisation r here is realisation r there. The
+    pixel table is made again, some pixels at a time: kept, it would be the largest thing in memory.
     """
-    return told(stage, pixels_of(stage.setting.nominal, stage.instrument, stage.scene))
+    return told(stage, lambda chosen: pixels_of(stage.setting.nominal, stage.instrument, part_of(stage.scene, chosen)))
 
 
-def told(stage: Stage, table: np.ndarray) -> tuple[Moments, list[int]]:
-    """What `predicted` says, from a pixel table that is at hand."""
+def told(stage: Stage, rows_of: Rows) -> tuple[Moments, list[int]]:
+    """What `predicted` says, from the rows of a pixel table that are at hand."""
     s = stage.setting
-    gram = prepare(table, stage.partition, s.nominal, s.actual, s.believed)
+    gram = prepare(rows_of, stage.partition, s.nominal, s.actual, s.believed)
     kinds = [kind(s.actual, s.believed, quantity) for quantity in quantities_of(s.nominal)]
     return moments(gram, s.actual, s.believed, len(stage.span)), kinds

@@ -4,6 +4,7 @@ The realisations are the campaign's own; no pass over the pixels is made, so tha
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def _rows_of_band(campaign: Any, active: dict[str, Active], scene: Scene) -> Ite
             stage = staged(campaign.task(name), campaign.instrument, scene, part, here, span)
             if table is None:
                 table = pixels_of(stage.setting.nominal, campaign.instrument, scene)
-            yield from _rows_of(name, stage, *gram.told(stage, table))
+            yield from _rows_of(name, stage, *gram.told(stage, partial(np.take, table, axis=1)))
 
 
 def _rows_of(name: str, stage: Any, found: gram.Moments, kinds: list[int]) -> Iterator[dict[str, Any]]:
