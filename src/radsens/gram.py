@@ -1,7 +1,8 @@
 """The Gram tier: moments of the gaps from a few means over the pixels, without a pass over the pixels in each realisation.
 
-With B = O S, J = O⁻¹ / I (rows of the pixel table), A and M the matrices that measure and retrieve (`polarimeter.mismatch`,
-E = M A − 1), a chain without noise, fields and non-linearity retrieves J M A B, so that the gap of a pixel is bilinear:
+With B = O S, J = O⁻¹ / I (rows of the pixel table), A and M the matrices that measure and retrieve, A⁰ = M⁻¹ that which is
+believed, E = M (A − A⁰) = M A − 1 (`polarimeter.mismatch`), a chain without noise, fields and non-linearity retrieves J M A B, so
+that the gap of a pixel is bilinear:
 
     d_q = Σ_jk V_qj B_k E_jk,    V_I = J₀,   V_Q = J₁,   V_U = J₂                                         (1, exact)
     V_dolp = (q V_Q + u V_U) / P − P V_I,    V_aolp = (180/π) (q V_U − u V_Q) / 2P²                  (2, first order)
@@ -36,13 +37,28 @@ from radsens.gaps.strata import Partition
 from radsens.kernel import fma, kernel
 from radsens.models import polarimeter
 from radsens.models.irm import IRM
-from radsens.models.polarimeter import FORWARD, HF_ACTUAL, HF_BELIEVED, INVERSE, INVERSE_K, P0, Q0, S_MEAN, U0, B, J, K
+from radsens.models.polarimeter import (
+    EXPECTED,
+    HF_ACTUAL,
+    HF_BELIEVED,
+    INVERSE,
+    INVERSE_K,
+    MISMATCH,
+    P0,
+    Q0,
+    S_MEAN,
+    U0,
+    WRONG,
+    B,
+    J,
+    K,
+)  # fmt: skip
 from radsens.realise import Stage, pixels_of, quantities_of
 from radsens.schema import Scene
 from radsens.tiles import count
 
 KINDS = ("", "exact", "expected", "first order")  # how the moments of a quantity are known; the first: not at all
-SILENT, EXACT, EXPECTED, FIRST_ORDER = range(len(KINDS))
+SILENT, EXACT, AVERAGE, FIRST_ORDER = range(len(KINDS))
 DOLP = QUANTITIES.index("dolp")
 TRIANGLE = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # pairs j ≤ j′, and the entries of a symmetric matrix
 LANES = 32  # partial sums of a product of two rows
@@ -162,12 +178,13 @@ def kind(actual: IRM, believed: IRM, quantity: str) -> int:
     bent, believed_field = switch[:2].any(), believed.high_frequency_error > 0
     if quantity in QUANTITIES[DOLP:] or bent or believed_field or actual.quantisation or actual.saturation:
         return FIRST_ORDER
-    return EXPECTED if actual.high_frequency_error > 0 or switch[polarimeter.NOISE_MODEL] else EXACT
+    return AVERAGE if actual.high_frequency_error > 0 or switch[polarimeter.NOISE_MODEL] else EXACT
 
 
 def matrices(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A and M of each realisation, (realisation, 3, 3), from `polarimeter.parameters`."""
-    return p[:, FORWARD : FORWARD + 9].reshape(-1, 3, 3), p[:, INVERSE : INVERSE + 9].reshape(-1, 3, 3)
+    measuring = p[:, EXPECTED : EXPECTED + 9] + p[:, WRONG : WRONG + 9]
+    return measuring.reshape(-1, 3, 3), p[:, INVERSE : INVERSE + 9].reshape(-1, 3, 3)
 
 
 def directions(t: np.ndarray, polarised: bool, angle: np.ndarray) -> np.ndarray:
@@ -281,8 +298,9 @@ def _means(sums: np.ndarray, partition: Partition, n: np.ndarray) -> np.ndarray:
     for cell, members in zip(sums, partition.members, strict=True):
         for s in members[members >= 0]:
             found[s] += cell
-    pixels = np.repeat(n[0][:, None], sums.shape[1], axis=1)
-    pixels[:, AOLP:] = n[1][:, None]
+    of_all, of_angle = n[:, : len(partition.names), None]
+    pixels = np.repeat(of_all, sums.shape[1], axis=1)
+    pixels[:, AOLP:] = of_angle
     found /= np.where(pixels > 0, pixels, np.nan)[..., None]
     return np.ascontiguousarray(found.reshape(-1, sums.shape[-1]).T)
 
@@ -297,10 +315,11 @@ def features(gram: Gram, p: np.ndarray, bend: np.ndarray) -> Features:
     bend : (realisation,) b of the instrument minus that which is believed [1]
     """
     a, m = (np.ascontiguousarray(np.moveaxis(x, 0, -1)) for x in matrices(p))
-    e = np.ascontiguousarray(np.moveaxis(polarimeter.mismatch(*matrices(p)), 0, -1))
+    e = np.ascontiguousarray(p[:, MISMATCH : MISMATCH + 9].T).reshape(3, 3, -1)
     products = np.zeros((len(gram.products), len(p)))
     add_form(products[:36], e, np.ones(len(p)))
-    common, own = ((p[:, HF_ACTUAL + k] - p[:, HF_BELIEVED + k]) ** 2 for k in range(2))
+    apart, together = (p[:, HF_ACTUAL + k] - p[:, HF_BELIEVED + k] for k in range(2))
+    own, common = apart * apart, together * (2 * apart + 3 * together)  # σ² (1 − ρ), σ² ρ: `polarimeter.equicorrelation`
     if common.any():
         add_form(products[:36], e + np.eye(3)[..., None], common)
     for s in range(3 if own.any() else 0):
