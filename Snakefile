@@ -26,5 +26,6 @@ rule all:
 
 
 include: "workflow/rules/scene.smk"
+include: "workflow/rules/warm.smk"
 include: "workflow/rules/realise.smk"
 include: "workflow/rules/products.smk"

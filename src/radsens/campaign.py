@@ -12,7 +12,7 @@ from typing import Any, Self
 from radsens import chunk, config, provenance
 from radsens import instrument as instruments
 from radsens.config import CONTROL, Config
-from radsens.kernel import digest
+from radsens.kernel import build, digest
 from radsens.realise import Task
 from radsens.schema import Fault
 
@@ -105,6 +105,12 @@ class Campaign:
         return self.task(name).model_dump_json()
 
     @cached_property
+    def warm_task(self) -> Task:
+        """A task that calls all that the campaign's tasks call: every source at once."""
+        amplitudes = {source: knobs for name in self.names for source, knobs in self.task(name).sources.items()}
+        return self.task(CONTROL).model_copy(update={"sources": amplitudes})
+
+    @cached_property
     def scene_spec(self) -> dict[str, Any]:
         """What the scene file is made of."""
         c = self.config
@@ -152,12 +158,18 @@ class Campaign:
         """Paths of the chunks of a name."""
         return [f"{self.chunk_folder(name)}/{span}.nc" for span in self.spans(name)]
 
+    @cached_property
+    def warm(self) -> str:
+        """Path of the file that says that kernels are compiled: of this code and these settings, whatever the amplitudes."""
+        name = provenance.key(task=self.task(CONTROL).model_dump(mode="json", exclude={"seed"}), build=build())
+        return str(self.root / "warm" / f"{name}.txt")
+
     def awaited(self, name: str, span: str) -> list[str]:
-        """Files that a chunk is made after: the scene, and the control, which proves the model and compiles it for the others.
+        """Files that a chunk is made after: the scene, the compiled kernels, and the control, which proves the model.
 
         A lost one is not awaited by a chunk that stands: Snakemake would make that chunk again after it.
         """
-        files = [self.scene, *(self.chunks(CONTROL) if name != CONTROL else [])]
+        files = [self.scene, self.warm, *(self.chunks(CONTROL) if name != CONTROL else [])]
         stands = Path(self.chunk_folder(name), f"{span}.nc").exists()
         return [path for path in files if not stands or Path(path).exists()]
 

@@ -119,6 +119,22 @@ def show(
     draw_scene(_campaign(config), output, band, view)
 
 
+@app.command(**example("radsens warm config/test.yaml"))
+def warm(
+    task: Annotated[str, typer.Argument(help="a campaign's YAML, or the JSON that the workflow passes")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="file that will say what is printed")] = None,
+) -> None:
+    """Compile the kernels of a campaign into the cache, once for all of its jobs and nodes: one job of the workflow."""
+    from radsens import warm as warming
+    from radsens.realise import Task
+
+    settings = validated(Task, _json(task, "TASK")) if task.startswith("{") else _campaign(Path(task)).warm_task
+    said = warming.warm(settings)
+    typer.echo(said)
+    if output:
+        warming.mark(output, said)
+
+
 @app.command(**example("radsens realise polariser_orientation 000000-000019 --task config/test.yaml --output chunk.nc"))
 def realise(
     source: Annotated[str, typer.Argument(help="error source, combination, or control")],

@@ -6,6 +6,7 @@ multiply-add is written `fma`. `Kernel.py_func` is the same equation in plain Py
 """
 
 import atexit
+import gc
 import os
 import platform
 import shutil
@@ -23,7 +24,10 @@ from typing import Any
 
 import numpy as np
 
+from radsens.target import settings, target
+
 PACKAGE = Path(__file__).parent
+JOBS = ("PBS_JOBID", "SLURM_JOB_ID", "JOB_ID")  # a job of PBS, of Slurm, of Grid Engine: each sets one
 
 
 def digest(paths: Iterable[Path]) -> str:
@@ -36,14 +40,19 @@ def digest(paths: Iterable[Path]) -> str:
     return h.hexdigest()[:12]
 
 
+def build() -> str:
+    """What compiled code is made from: digest of these sources, versions of numba and llvmlite."""
+    return f"{digest(PACKAGE.rglob('*.py'))}-{version('numba')}-{version('llvmlite')}"
+
+
 def shared_folder() -> Path:
-    """Folder of the compiled kernels that all processes share: private to these sources and this numba.
+    """Folder of the compiled kernels that all processes share: private to these sources, this numba and this target.
 
     In `RADSENS_CACHE`, else `XDG_CACHE_HOME`/radsens, else ~/.cache/radsens.
     """
     asked, cache_home = os.environ.get("RADSENS_CACHE"), os.environ.get("XDG_CACHE_HOME")
     root = Path(asked or (Path(cache_home) / "radsens" if cache_home else "~/.cache/radsens"))
-    return root.expanduser() / f"{digest(PACKAGE.rglob('*.py'))}-{version('numba')}-{version('llvmlite')}"
+    return root.expanduser() / f"{build()}-{target()}"
 
 
 def cache_folder() -> Path:
@@ -67,13 +76,16 @@ def cache_folder() -> Path:
 def node_folder() -> Path | None:
     """Folder of the compiled kernels on this node's own disk, where `RADSENS_NODE_CACHE` names a place that can serve.
 
-    It begins as a copy of what is shared, so that thousands of jobs neither lock a shared file system nor compile each for
-    itself; what is compiled in it is shared at the end of the process. Variables and ~ in the name are expanded; one that
-    is not set, or another user's folder, cannot serve.
+    In a job of a scheduler that sets `TMPDIR` it is there, unless `RADSENS_NODE_CACHE` is set, if only to nothing. It begins
+    as a copy of what is shared, so that thousands of jobs neither lock a shared file system nor compile each for itself; what
+    is compiled in it is shared at the end of the process. Variables and ~ in the name are expanded; one that is not set, or
+    another user's folder, cannot serve.
     """
     given = {name: value for name, value in os.environ.items() if value}
+    scheduled = "$TMPDIR" if any(job in given for job in JOBS) else ""
+    place = Template(os.environ.get("RADSENS_NODE_CACHE", scheduled))
     try:
-        root, shared = Path(Template(given["RADSENS_NODE_CACHE"]).substitute(given)).expanduser(), shared_folder()
+        root, shared = Path(place.substitute(given)).expanduser(), shared_folder()
         folder, published = root / shared.name, shared.with_name(f"{shared.name}-nodes")
         if not root.is_absolute():
             return None
@@ -136,11 +148,14 @@ def _put(source: Path, target: Path, how: Callable[[Path, Path], None]) -> None:
 
 @cache
 def compiler() -> Any:
-    """Numba, imported at the first call of a kernel, its cache folder set."""
+    """Numba, imported at the first call of a kernel, its target and its cache folder set."""
+    processor = settings(target())
     import numba
 
     module: Any = numba
-    module.config.CACHE_DIR = str(cache_folder())
+    for name, value in {**processor, "CACHE_DIR": str(cache_folder())}.items():
+        setattr(module.config, name, value)
+    gc.freeze()  # what was imported stays: the collector, which a compilation wakes often, need not look at it
     return module
 
 

@@ -18,6 +18,7 @@ SPAN = r"\d{6,}-\d{6,}"
 CHUNK = re.compile(rf"chunks/([^/]+)/({KEY})/\.?({SPAN})\.(.+)")
 GAPS = re.compile(rf"gaps/([^/]+)/\.?({KEY})-\d+\.nc.*")
 SCENE = re.compile(rf"scene/\.?({KEY})\.nc.*")
+WARM = re.compile(rf"warm/({KEY})\.txt")
 LOG = re.compile(rf"logs/(?:([^/]+)/\.?({KEY})(?:/[^/]+|-\d+\.[^/]+|\.[^/]+)|\.?table-({KEY})\.[^/]+)")
 REMNANTS = {".corrupt": "set aside as damaged", ".part": "half written"}
 
@@ -41,9 +42,12 @@ def reason(campaign: Campaign, path: str, standing_files: dict[str, standing.Ent
         return None if kept else _remnant(path) or "gathered rows of other settings"
     if match := SCENE.fullmatch(path):
         return _remnant(path) or (None if match[1] == campaign.scene_key else "scene of other settings")
+    if match := WARM.fullmatch(path):
+        return None if str(campaign.root / path) == campaign.warm else "compiled for other code or settings"
     if match := LOG.fullmatch(path):
-        now = {campaign.id} if match[3] else {campaign.scene_key} if match[1] == "scene" else {keys.get(match[1])}
-        return _remnant(path) or (None if (match[3] or match[2]) in now else "log of other settings")
+        others = {"scene": campaign.scene_key, "warm": Path(campaign.warm).stem}
+        now = campaign.id if match[3] else others.get(match[1]) or keys.get(match[1])
+        return _remnant(path) or (None if (match[3] or match[2]) == now else "log of other settings")
     return None
 
 
