@@ -268,6 +268,12 @@ def test_what_a_command_line_is_given_is_what_was_planned():
     )
 
 
+def test_kernels_are_compiled_again_for_another_precision_and_not_for_other_amplitudes():
+    one = campaign(precision="float64")
+    assert campaign(precision="float64", sources__non_linearity__sigma=0.02, seed=1).warm == one.warm
+    assert campaign(precision="float32").warm != one.warm
+
+
 def test_a_name_that_the_campaign_lacks_is_refused():
     with pytest.raises(Fault, match="source: 'stray_light' is not in the campaign; it has control, polariser_orientation, "):
         campaign().task("stray_light")
@@ -276,9 +282,9 @@ def test_a_name_that_the_campaign_lacks_is_refused():
 def test_a_chunk_that_stands_waits_for_no_lost_file_and_a_missing_one_for_all(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     one, span = campaign(), "000000-000001"
-    needed = [one.scene, *one.chunks(CONTROL)]
+    needed = [one.scene, one.warm, *one.chunks(CONTROL)]
     assert one.awaited(BOTH, span) == needed
-    assert one.awaited(CONTROL, "000000-000000") == [one.scene]
+    assert one.awaited(CONTROL, "000000-000000") == [one.scene, one.warm]
     path = Path(one.chunks(BOTH)[0])
     path.parent.mkdir(parents=True)
     path.touch()

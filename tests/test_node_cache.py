@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import radsens
-from radsens.kernel import publish
+from radsens.kernel import JOBS, publish
 
 # The second kernel is called with the types that are asked for, so that its index grows.
 KERNELS = """
@@ -47,7 +47,8 @@ class Nodes:
         (self.disks / disk).mkdir(parents=True, exist_ok=True)
         own = {"PYTHONPATH": self.source, "PYTHONDONTWRITEBYTECODE": "1", "RADSENS_CACHE": self.shared}
         own |= {"DISK": self.disks / disk, **({"RADSENS_NODE_CACHE": node} if node is not None else {}), **more}
-        environment = {k: v for k, v in os.environ.items() if k != "RADSENS_NODE_CACHE"} | {k: str(v) for k, v in own.items()}
+        kept = {k: v for k, v in os.environ.items() if k not in ("RADSENS_NODE_CACHE", *JOBS)}
+        environment = kept | {k: str(v) for k, v in own.items()}
         return subprocess.Popen([sys.executable, "-c", PROBE, kind], env=environment, stdout=subprocess.PIPE, text=True)
 
     def run(self, *given, **how):
@@ -136,6 +137,17 @@ def test_a_place_that_cannot_serve_leaves_the_shared_folder(nodes, name):
     _, folder = nodes.run(node=name, EMPTY="")
     assert folder.parent == nodes.shared
     assert nodes.used and not nodes.published()
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_the_temporary_folder_of_a_job_is_the_disk_of_its_node(nodes, job):
+    _, folder = nodes.run(node=None, TMPDIR=nodes.disks / "one", **{job: "12"})
+    assert folder.parent == nodes.disks / "one"
+
+
+def test_a_temporary_folder_outside_of_a_job_is_none_and_a_job_can_be_told_not_to_use_it(nodes):
+    assert nodes.run(node=None, TMPDIR=nodes.disks / "one")[1].parent == nodes.shared
+    assert nodes.run(node="", TMPDIR=nodes.disks / "one", JOB_ID="12")[1].parent == nodes.shared
 
 
 def test_home_is_expanded(nodes):

@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,9 +30,18 @@ def rows(path):
 
 def test_a_first_run_makes_each_file_once_and_a_second_run_nothing(finished):
     said = Run(0, (finished.root.parent / SAID).read_text(encoding="utf-8"), "")
-    assert said.rules == {"scene": 1, "realise": 10, "gather": 4, "table": 1}
+    assert said.rules == {"scene": 1, "warm": 1, "realise": 10, "gather": 4, "table": 1}
     assert said.spans == EVERYTHING
     assert finished.plan().nothing
+
+
+def test_one_job_compiles_all_that_the_others_call(finished):
+    """Nothing was compiled after it but what draws an image, which the workflow does not."""
+    (mark,) = (finished.results / "warm").iterdir()
+    codes = list(Path(mark.read_text(encoding="utf-8").strip().rpartition(": ")[2]).rglob("*.nbc"))
+    late = {path.name.partition("-")[0] for path in codes if path.stat().st_mtime > mark.stat().st_mtime}
+    assert {path.name.partition("-")[0] for path in codes} >= {"realise.span_pass"}
+    assert late <= {"realise.tiles_pass"}
 
 
 def test_the_control_row_of_a_campaign_is_rounding(finished):

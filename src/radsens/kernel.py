@@ -198,6 +198,11 @@ class Kernel:
         policy = dict(nogil=True, error_model="numpy", _nrt=False, pipeline_class=distinct_arrays())
         return compiler().njit(**policy, **options)(self._resolved("inner"))
 
+    @property
+    def stage(self) -> bool:
+        """Whether it is compiled as a function of its own, and not only as part of those that call it."""
+        return not self._inlining
+
     @cached_property
     def compiled(self) -> Any:
         return self._jit(cache=True)
