@@ -1,6 +1,5 @@
 """The profiles: the real Snakemake reads each, every line says what it is, and what a site must give is asked for at once."""
 
-import os
 import re
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from tests.workflow_tools import one_sentence
 
 from radsens.campaign import refuse_unset
 from radsens.schema import Fault
+from radsens.target import PINNED
 
 PROFILES = sorted(path.parent for path in Path(__file__).parents[1].glob("profiles/*/config.yaml"))
 REMOTE = [p.name for p in PROFILES if p.name not in ("local", "test")]
@@ -88,8 +88,9 @@ def test_a_variable_that_is_not_set_is_named_with_its_resource(value):
 
 
 @each_profile
-def test_a_variable_that_the_job_is_to_expand_is_not_expanded_at_the_login_node(folder):
-    prelude = yaml.safe_load(text(folder)).get("drmaa-array-prelude")
-    if prelude is not None:
-        assert os.path.expandvars(prelude) == prelude
-        assert prelude == "export RADSENS_NODE_CACHE='$'TMPDIR"
+def test_a_profile_of_a_cluster_compiles_for_all_of_its_nodes(folder):
+    """In the job itself, or by what the user is told to export, where the executor hands on the user's environment."""
+    files = [path.read_text(encoding="utf-8") for path in (*folder.glob("config.yaml"), *folder.glob("submit.py"))]
+    pinned = [line for file in files for line in file.splitlines() if "RADSENS_TARGET" in line]
+    assert len(pinned) == (folder.name in REMOTE)
+    assert all(name in line for line in pinned for name in PINNED)

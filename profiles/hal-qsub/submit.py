@@ -16,7 +16,7 @@ from pathlib import Path
 
 FOLDER = Path(".snakemake/qsub")
 KEPT = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "LANG", "LC_ALL")  # and all of RADSENS_*; PBS starts with a bare login
-NODE_CACHE = {"RADSENS_NODE_CACHE": "$TMPDIR"}  # expanded in the job: each node compiles into its own disk
+TARGET = {"RADSENS_TARGET": "x86-64-v3"}  # kernels are compiled once for all nodes, unless the user's own says otherwise
 
 
 def properties(script: str) -> dict:
@@ -50,7 +50,7 @@ def options(job: dict, folder: Path) -> list[str]:
 def wrapper(script: Path, folder: Path, environment: dict) -> str:
     """What PBS runs. The exit code comes under its name by a rename, so that half a file is never read."""
     kept = {k: v for k, v in environment.items() if k in KEPT or k.startswith("RADSENS_")}
-    exports = [f"export {k}={shlex.quote(v)}" for k, v in sorted({**NODE_CACHE, **kept}.items())]
+    exports = [f"export {k}={shlex.quote(v)}" for k, v in sorted({**TARGET, **kept}.items())]
     marker = shlex.quote(str(folder)) + '/"$PBS_JOBID"'
     lines = [
         "#!/bin/sh",

@@ -6,7 +6,6 @@ multiply-add is written `fma`. `Kernel.py_func` is the same equation in plain Py
 """
 
 import atexit
-import gc
 import os
 import platform
 import shutil
@@ -155,7 +154,6 @@ def compiler() -> Any:
     module: Any = numba
     for name, value in {**processor, "CACHE_DIR": str(cache_folder())}.items():
         setattr(module.config, name, value)
-    gc.freeze()  # what was imported stays: the collector, which a compilation wakes often, need not look at it
     return module
 
 

@@ -5,6 +5,7 @@ import json
 import platform
 import shlex
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
@@ -28,11 +29,20 @@ def _file(module: str) -> Path | None:
     return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()), None)
 
 
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements in a node, at any depth: an import is one, and to look at the expressions too takes longer than to parse."""
+    for block in ("body", "orelse", "handlers", "finalbody", "cases"):
+        within = getattr(node, block, None)
+        for statement in within if isinstance(within, list) else ():
+            yield statement
+            yield from _statements(statement)
+
+
 @cache
 def _imports(path: Path) -> frozenset[Path]:
     """Files of the package that a file names in its import statements."""
     found: set[Path] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _statements(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
