@@ -80,6 +80,7 @@ from radsens.gather import joined
 
 scene, kept, cases, stages = Path(sys.argv[1]), Path(sys.argv[2]), *map(json.loads, sys.argv[3:])
 digests = []
+assert {"NEAR_BYTES", "BLOCK"} <= {*vars(realise)}
 for task, (ends, threads, block) in cases:
     realise.NEAR_BYTES, realise.BLOCK = 0, block
     spans = [range(a, b) for a, b in zip((0, *ends), ends)]

@@ -33,7 +33,7 @@ def warm(task: Task) -> str:
     for scene in render(SCENE, instrument, tuple(kinds(instrument))):
         here = acting(active, instrument, scene.band)
         realise_band(task, instrument, scene, partition(Strata(), scene), here, range(1))
-    return f"compiled for {target()} processors ({task.precision}): {compiler().config.CACHE_DIR}"
+    return f"kernels compiled in {task.precision} for the target {target()}: {compiler().config.CACHE_DIR}"
 
 
 def mark(path: Path, said: str) -> None:
