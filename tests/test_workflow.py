@@ -284,9 +284,9 @@ def test_each_command_that_snakemake_prints_gives_the_same_file_when_pasted_into
     commands = [
         line.removeprefix("Shell command: ") for line in planned.text.splitlines() if line.startswith("Shell command: radsens")
     ]
-    order = ["scene", "realise control", "realise", "gather", "table"]
+    order = ["scene", "warm", "realise control", "realise", "gather", "table"]
     commands.sort(key=lambda line: max(k for k, word in enumerate(order) if f".log {word} " in line))
-    assert len(commands) == 16
+    assert len(commands) == 17
     pasted = fresh.command("bash", "-euc", "\n".join(commands))
     assert (pasted.code, pasted.text) == (0, "")
     for made in finished.results.rglob("*.nc"):

@@ -234,7 +234,7 @@ def test_a_rule_that_fails_is_a_failure_of_snakemake_whose_log_holds_the_sentenc
     fresh.write(strata={"field": [0, 30, 65, 70]})
     failed = fresh.snakemake()
     assert failed.code == 1
-    (log,) = (fresh.results / "logs").rglob("*.log")
+    (log,) = (fresh.results / "logs" / "scene").glob("*.log")
     said = one_sentence(log.read_text(encoding="utf-8"))
     assert said.startswith("radsens: strata.field: no pixel of the scene is in field:65-70deg in any band")
     assert said in failed.text

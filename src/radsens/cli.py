@@ -123,7 +123,7 @@ def show(
 @app.command(**example("radsens warm config/test.yaml"))
 def warm(
     task: Annotated[str, typer.Argument(help="a campaign's YAML, or the JSON that the workflow passes")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="file that will say what is printed")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="file to write what is said to; not printed then")] = None,
 ) -> None:
     """Compile the kernels of a campaign into the cache, once for all of its jobs and nodes: one job of the workflow."""
     from radsens import warm as warming
@@ -131,9 +131,10 @@ def warm(
 
     settings = validated(Task, _json(task, "TASK")) if task.startswith("{") else _campaign(Path(task)).warm_task
     said = warming.warm(settings)
-    typer.echo(said)
     if output:
         warming.mark(output, said)
+    else:
+        typer.echo(said)
 
 
 @app.command(**example("radsens realise polariser_orientation 000000-000019 --task config/test.yaml --output chunk.nc"))
