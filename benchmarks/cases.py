@@ -90,7 +90,9 @@ def stage(asked: realise.Task, scene: Scene, part: Partition, count: int) -> rea
     return realise.staged(asked, INSTRUMENT, scene, part, active(asked.sources), range(count))
 
 
-def batch(asked: realise.Task, scene: Scene, part: Partition, count: int = TIMED, threads: int = 1) -> Callable[[], realise.Batch]:
+def batch(
+    asked: realise.Task, scene: Scene, part: Partition, count: int = TIMED, threads: int = 1
+) -> Callable[[], realise.Batch]:
     """The batch of the first `count` realisations, compiled and laid out: to be called, and timed."""
     compute, _ = realise.worker(stage(asked, scene, part, count), threads)
     compute(0, 1)
