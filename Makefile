@@ -34,7 +34,10 @@ lint: $(STAMP) ## install and check style, imports, types and workflow
 	snakefmt --check Snakefile workflow
 	snakemake --lint --configfile config/test.yaml
 
-bench: $(STAMP) ## install and print speed ratios against the NumPy baseline
+bench: $(STAMP) ## install and print speed ratios against the NumPy baseline and a peer
+	@python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("punpy") is None)' \
+	    || $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --prefer-binary --editable '.[bench]' \
+	    || echo "The peer cannot be installed here: its rows will be absent." >&2
 	python -m benchmarks
 
 docs: $(STAMP) ## install and regenerate the reference pages and the configuration's JSON schema

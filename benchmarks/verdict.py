@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 Verdict = Literal["PASS", "short", "absent"]
@@ -55,14 +56,14 @@ def show(rows: list[Row], lines: list[str], wrong: list[str], console: Console) 
             measured = "" if row.measured is None else f"{row.measured:.3g} {row.unit}"
             verdict = row.verdict if gated else f"({row.verdict})"
             style = "red" if gated and row.verdict != "PASS" else None
-            table.add_row(row.name, measured, f"{row.sense} {row.wanted:g} {row.unit}", verdict, row.note, style=style)
+            table.add_row(row.name, measured, f"{row.sense} {row.wanted:g} {row.unit}", verdict, escape(row.note), style=style)
         table.add_section()
     console.print(table)
     console.print("Verdicts in brackets are not gated: machines are shared.")
     for line in lines:
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, markup=False)
     for what in wrong:
-        console.print(f"Two codes do not do the same job: {what}", style="red")
+        console.print(f"Two codes do not do the same job: {what}", style="red", markup=False)
 
 
 def record(rows: list[Row], wrong: list[str], **more: Any) -> dict[str, Any]:

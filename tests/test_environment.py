@@ -14,6 +14,9 @@ ROOT = Path(__file__).parents[1]
 # deployment back ends, which nothing here uses.
 CONDA_NAME = {"matplotlib": "matplotlib-base", "snakemake": "snakemake-minimal"}
 
+# What only a comparison of speed asks for, and only pip installs (make bench).
+PIP_ONLY = "bench"
+
 # Only conda lists its interpreter and its installer among the packages.
 CONDA_ONLY = {"python", "pip"}
 
@@ -28,8 +31,8 @@ def pypi(pyproject):
     """Version bounds of every package that pip installs, by its normalised PyPI name."""
     project = pyproject["project"]
     lines = pyproject["build-system"]["requires"] + project["dependencies"]
-    for extra in project["optional-dependencies"].values():
-        lines += [line for line in extra if Requirement(line).name != project["name"]]
+    for name, extra in project["optional-dependencies"].items():
+        lines += [line for line in extra if name != PIP_ONLY and Requirement(line).name != project["name"]]
     return {canonicalize_name(r.name): r.specifier for r in map(Requirement, lines)}
 
 

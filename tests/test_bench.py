@@ -1,0 +1,177 @@
+"""The benchmark tells when a target is short, when it was not measured, and when two codes do not do the same job."""
+
+import json
+from dataclasses import fields, replace
+from io import StringIO
+
+import numpy as np
+import pytest
+from benchmarks import __main__ as bench
+from benchmarks import campaign, cases, ceiling, peers, verdict
+from benchmarks.baseline import Baseline
+from benchmarks.timing import in_turn, least
+from benchmarks.verdict import Row
+from rich.console import Console
+
+from radsens.gaps.strata import Strata, partition
+from radsens.scenes import render
+from radsens.scenes.analytic import Analytic
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """The scene of the benchmark, every eighth row and column of it: 1085 pixels."""
+    (found,) = render(Analytic(kind="analytic", step=8), cases.INSTRUMENT, (cases.BAND,))
+    return found
+
+
+@pytest.fixture(scope="module")
+def part(scene):
+    return cases.classes(scene)
+
+
+@pytest.fixture(scope="module")
+def baseline(scene, part):
+    return {case: Baseline(cases.numpy_job(case, scene, part)) for case in cases.CASES}
+
+
+def test_a_target_is_reached_at_its_bound_and_short_beside_it():
+    assert Row("a", 12.0, "≥", 12).verdict == "PASS" and Row("a", 11.99, "≥", 12).verdict == "short"
+    assert Row("a", 200.0, "≤", 200).verdict == "PASS" and Row("a", 200.1, "≤", 200).verdict == "short"
+
+
+def test_a_figure_that_is_missing_or_not_a_number_reaches_no_target():
+    assert Row("a", None, "≥", 25).verdict == "absent"
+    assert Row("a", float("nan"), "≥", 25).verdict == Row("a", float("nan"), "≤", 25).verdict == "short"
+
+
+@pytest.mark.parametrize("measured", [None, 1.0])
+def test_only_gated_targets_and_disagreements_fail_the_run(measured):
+    good, bad = Row("good", 20.0, "≥", 12), Row("bad", measured, "≥", 12)
+    assert verdict.passed([good, replace(bad, gated=False)], [])
+    assert not verdict.passed([good, bad], [])
+    assert not verdict.passed([good], ["two codes differ"])
+
+
+def test_the_record_and_the_table_have_each_row_with_its_verdict():
+    rows = [Row("fast", 20.0, "≥", 12), Row("lean", 300.0, "≤", 200, "MiB"), Row("peer", None, "≥", 25, note=peers.ABSENT)]
+    written = json.loads(json.dumps(verdict.record(rows, ["what differs"], unit="ns")))
+    assert [(row["name"], row["verdict"]) for row in written["rows"]] == [("fast", "PASS"), ("lean", "short"), ("peer", "absent")]
+    assert set(written["rows"][0]) == {f.name for f in fields(Row)} | {"verdict"}
+    assert not written["passed"] and written["disagreements"] == ["what differs"] and written["unit"] == "ns"
+    console = Console(width=150, file=StringIO())
+    verdict.show(rows, ["a line"], ["what differs"], console)
+    printed = console.file.getvalue()
+    assert all(word in printed for word in ("fast", "PASS", "lean", "short", "absent", peers.ABSENT, "a line", "what differs"))
+
+
+def test_all_sources_are_as_fast_as_the_slower_direction_of_the_error():
+    times = {(c, k, h): 1.0 for c in cases.CASES for k in cases.PRECISIONS for h in (False, True)}
+    times |= {(c, "numpy", h): 20.0 for c in cases.CASES for h in (False, True)}
+    times["all sources, in the instrument", "float32", True] = 4.0
+    found = {row.name: row.measured for row in bench.of_cases(times)}
+    assert found["all sources, moments"] == 20 and found["all sources, moments and histograms"] == 5
+    assert found["histograms add"] == 300
+
+
+def test_without_the_peer_its_rows_are_absent_and_the_run_fails(scene, part, monkeypatch):
+    monkeypatch.setattr(peers, "installed", lambda: False)
+    rows = [*bench.of_peers(scene, part)[0], *bench.of_campaign()[0]]
+    assert {row.verdict for row in rows} == {"absent"} and all("pip install" in row.note for row in rows)
+    assert sum(row.gated for row in rows) == 3 and not verdict.passed(rows, [])
+
+
+@pytest.mark.parametrize("case", cases.CASES)
+def test_the_pass_and_the_baseline_do_the_same_job(case, scene, part, baseline):
+    assert cases.compared(case, scene, part, baseline[case]) == []
+
+
+def test_a_baseline_with_another_matrix_is_found_out(scene, part, baseline):
+    job = baseline["scalar sources"].job
+    tilted = Baseline(replace(job, forward=job.forward * (1 + 1e-6)))
+    assert cases.compared("scalar sources", scene, part, tilted) == ["scalar sources: moments differ by more than rounding"]
+
+
+@pytest.mark.parametrize("factor", [2.0, 0.5])
+def test_a_baseline_with_another_noise_is_found_out(factor, scene, part, baseline):
+    job = baseline["noise"].job
+    louder = Baseline(replace(job, noise=factor * job.noise))
+    assert cases.compared("noise", scene, part, louder) == ["noise: standard deviations differ"]
+
+
+def test_a_bias_and_a_number_that_is_none_are_found_out():
+    rng = np.random.default_rng(1)
+    theirs = np.abs(rng.normal(1, 0.001, (8, 9, 5, 4)))
+    n = np.full((9, 5), 1000)
+    assert cases.disagreement("noise", theirs, theirs, n) == ""
+    for wrong in (0.5, np.nan):
+        ours = theirs.copy()
+        ours[3, 2, 1, 0] += wrong
+        assert "means differ" in cases.disagreement("noise", ours, theirs, n)
+        assert "rounding" in cases.disagreement("scalar sources", ours, theirs, n)
+        assert "float32" in cases.rounding(ours, theirs)
+
+
+def test_the_function_given_to_the_peer_measures_what_radsens_does(scene, part):
+    """Both with the same draws: without fields the gaps of one realisation are the same to rounding."""
+    asked = cases.task(cases.SCALARS, "instrument", "float64", quantiles=True)
+    stage = cases.stage(asked, scene, part, 1)
+    rows = cases.realise.worker(stage)[0](0, 1).rows[0, 0]
+    irm = stage.setting.actual
+    drawn = [np.degrees(irm.orientation[0]), np.log(irm.extinction[0]), irm.relative_transmission[0]]
+    found = peers.measurement(cases.SCALARS, scene, part, peers.statistics).function(*drawn).reshape(5, -1)
+    np.testing.assert_allclose(found[:, :4], rows[:, peers.STATISTICS[:4]], rtol=1e-8, atol=1e-11)
+    np.testing.assert_allclose(found[:4, 4:], rows[:4, peers.STATISTICS[4:]], atol=0.01 * rows[:4, 1].max())
+
+
+def test_the_peers_inputs_have_the_amplitudes_of_the_sources(scene, part):
+    job = peers.measurement(cases.ALL, scene, part, peers.moments)
+    given = dict(zip(cases.ALL, zip(job.inputs, job.uncertainties, strict=True), strict=True))
+    assert set(given["polariser_orientation"][1]) == {0.1} and set(given["polariser_extinction"][1]) == {0.25}
+    x, u = given["hf_equalisation"]
+    np.testing.assert_allclose(u / x, 0.001)
+    assert given["non_linearity"][1].tolist() == [0.01, 0.0]
+
+
+def test_two_codes_of_other_means_are_found_out():
+    ours, theirs = np.random.default_rng(2).normal(0, 1, (2, 60, 35))
+    assert peers.disagreement(ours, theirs) == ""
+    theirs[:, 4] += 2
+    assert peers.disagreement(ours, theirs).startswith("1 of 35 statistics")
+
+
+def test_realisations_double_until_each_total_is_precise():
+    """A standard deviation s that scatters by 20 % from image to image has a total with a relative error of 0.2/√N."""
+    std = 1 + 0.2 * np.random.default_rng(3).standard_normal((campaign.MOST, 5))
+    mean = np.zeros_like(std)
+    asked = cases.task(cases.NOISE, "instrument", "float32", quantiles=False)
+    n, (total, error) = campaign.doubled(asked, lambda a, b: (mean[a:b], std[a:b]))
+    assert n == 512 and (error <= 0.01 * total).all()  # (0.2 / 0.01)² = 400
+
+
+def test_a_total_that_stays_uncertain_ends_the_campaign():
+    mean = np.random.default_rng(4).standard_cauchy((campaign.MOST, 5))
+    asked = cases.task(cases.NOISE, "instrument", "float32", quantiles=False)
+    with pytest.raises(RuntimeError, match="do not give every total"):
+        campaign.doubled(asked, lambda a, b: (mean[a:b], np.ones((b - a, 5))))
+
+
+def test_a_ceiling_is_the_sum_of_the_arithmetic_unless_the_cache_is_slower():
+    cost = {"flops": 1.0, "integers": 2.0, "divisions": 10.0, "roots": 20.0, "increments": 3.0, "rows": 5.0, "table": 1e9}
+    count = ceiling.Count(flops=4, integers=3, divisions=1, roots=1, increments=1, rows=2, table=1)
+    assert ceiling.ceiling(count, cost) == 4 + 6 + 10 + 20 + 3
+    assert ceiling.ceiling(count.times(2) + ceiling.Count(rows=100), cost) == 104 * 5
+
+
+def test_jobs_are_taken_in_turn_at_least_three_times():
+    called: list[str] = []
+    job = in_turn([lambda: called.append("a"), lambda: called.append("b")])
+    found = least({"one": (job, 1.0), "two": (lambda: called.append("c"), 1.0)}, 0.0)
+    assert called == ["a", "c", "b", "c", "a", "c"] and all(0 <= t < 1e9 for t in found.values())
+
+
+def test_an_enlarged_scene_repeats_the_light_and_gives_each_pixel_its_own_address(scene):
+    large = cases.enlarged(scene, 3000)
+    assert np.unique(large.sample).size == np.unique(large.detector).size == 3000
+    np.testing.assert_array_equal(large.stokes[:, : scene.theta.size], scene.stokes)
+    assert partition(Strata(dolp=cases.edges(large)), large).cell.size == 3000
