@@ -109,13 +109,12 @@ def numpy_job(case: str, scene: Scene, part: Partition) -> Job:
     cell = part.cell[order]
     starts = np.searchsorted(cell, np.arange(STRATA + 1))
     angles = np.bincount(part.cell, part.aolp, STRATA).astype(int)
-    bends = [np.stack(np.broadcast_arrays(*polarimeter.curve(irm), np.zeros(COUNT))[:2], axis=-1) for irm in (actual, believed)]
     return Job(
         strata=[(a, b, a + n) for a, b, n in zip(starts[:-1], starts[1:], angles, strict=True)],
         forward=triplets(actual),
         inverse=np.linalg.inv(triplets(believed)),
-        bend=bends[0] if np.any(actual.non_linearity) else None,
-        unbend=bends[1] if np.any(believed.non_linearity) else None,
+        bend=response(actual),
+        unbend=response(believed),
         equalisation=actual.high_frequency_error or believed.high_frequency_error,
         equalisation_in_instrument=actual.high_frequency_error > 0,
         noise=1 / actual.snr,
@@ -128,6 +127,12 @@ def numpy_job(case: str, scene: Scene, part: Partition) -> Job:
 def triplets(irm: IRM) -> np.ndarray:
     """Rows A t_m T_a [1, η cos 2α, η sin 2α] of each realisation, (COUNT, 3, 3)."""
     return np.broadcast_to(irm.sample_gain[..., None] * polarimeter.analyser(irm), (COUNT, 3, 3)).copy()
+
+
+def response(irm: IRM) -> np.ndarray | None:
+    """(c₁, c₂) of the response S (c₁ + c₂ S) of each realisation, (COUNT, 2), c₁ = 1 − b x₀ and c₂ = b / S_fs; None if linear."""
+    b = np.broadcast_to(irm.non_linearity, COUNT)
+    return np.stack([1 - b * irm.calibrated_at, b / irm.full_scale], axis=-1) if b.any() else None
 
 
 def of_pixels(scene: Scene) -> dict[str, np.ndarray]:
