@@ -1,4 +1,4 @@
-"""The same job in the nearest peer, punpy (De Vis & Hunt, National Physical Laboratory; LGPL-3.0): a Monte Carlo through a
+"""The same job in the nearest peer, punpy (CoMet toolkit, National Physical Laboratory; LGPL-3.0): a Monte Carlo through a
 measurement function, which its user writes.
 
 The function is the most favourable one: tuned NumPy on buffers made once, closed over the scene (an input without
@@ -7,7 +7,7 @@ extinction, transmission) are inputs of three values, fields (equalisation, nois
 correlation "rand". The errors are in the instrument.
 
 * as documented: one call of `propagate_random`, which holds the samples of all realisations at once. N = 1000 takes 6 GiB,
-  so that a smaller N is timed: the cost of a realisation is the same, since already then each sample is fresh memory.
+  so that N = 300 is timed, which costs some 5 % less for each realisation: already then each sample is fresh memory.
 * hand-batched: its staged interface, twenty realisations at a time, so that the samples are small.
 
 The job has five sources (all but the non-linearity) and 35 statistics of the whole image, exact percentiles among them.

@@ -26,7 +26,7 @@ SIDE = 1024  # rows and columns of the large image of the memory
 REALISATIONS = 2, 32  # of the two workers whose memory is compared
 MANY = 4_000_000  # pixels
 CHUNK = 1024  # realisations of the chunk that is written: half a second of the kernel
-PIECES = 8  # chunks that are gathered
+PIECES = 4  # chunks that are gathered, of 256 realisations each
 ROW = 8192  # pixels of a row of normals
 
 

@@ -7,7 +7,7 @@ from io import StringIO
 import numpy as np
 import pytest
 from benchmarks import __main__ as bench
-from benchmarks import campaign, cases, ceiling, peers, verdict
+from benchmarks import campaign, cases, ceiling, page, peers, verdict
 from benchmarks.baseline import Baseline
 from benchmarks.timing import in_turn, least
 from benchmarks.verdict import Row
@@ -63,6 +63,17 @@ def test_the_record_and_the_table_have_each_row_with_its_verdict():
     verdict.show(rows, ["a line"], ["what differs"], console)
     printed = console.file.getvalue()
     assert all(word in printed for word in ("fast", "PASS", "lean", "short", "absent", peers.ABSENT, "a line", "what differs"))
+
+
+def test_the_page_takes_the_last_measurement_and_keeps_what_is_around_it():
+    about = {"time": "2026-11-21T18:00:00", "machine": "x86_64", "python": "3.11", "numpy": "2.4", "numba": "0.68"}
+    record = verdict.record(
+        [Row("fast", 20.0, "≥", 12), Row("slow", 1.0, "≥", 2, gated=False)], [], ceilings=["70 %"], about=about
+    )
+    once = page.renewed(page.PAGE.read_text(encoding="utf-8"), record)
+    assert "| fast | 20 × | ≥ 12 × | PASS |" in once and "| slow | 1 × | ≥ 2 × | (short) |" in once and "70 %" in once
+    assert once.startswith(page.PAGE.read_text(encoding="utf-8").split(page.BEGIN)[0]) and once.endswith(page.END)
+    assert page.renewed(once, record) == once
 
 
 def test_all_sources_are_as_fast_as_the_slower_direction_of_the_error():
