@@ -91,7 +91,6 @@ def bin_of(t, inverse_scale):
     """Bin of a row's histogram that holds t; a NaN or a value beyond the last bin goes to the end."""
     y = np.float32(np.float32(NEAREST) + np.float32(abs(np.float32(t) * inverse_scale)))
     k = np.int32(np.int32(np.float32(y).view(np.int32) >> SHIFT_FINE) - ONE_FINE)
-    k = np.int32(0) if k < np.int32(0) else k
     k = np.int32(HALF - 1) if k > np.int32(HALF - 1) else k
     return np.int32(np.int32(HALF - 1) - k) if t < 0 else np.int32(np.int32(HALF) + k)
 
@@ -208,14 +207,24 @@ def log_bin(gap):
     return np.int32(np.int32(LOG_HALF - 1) - k) if gap < 0 else np.int32(np.int32(LOG_HALF) + k)
 
 
+@formula
+def single(a, b, c, d):
+    """Four numbers in float32."""
+    return np.float32(a), np.float32(b), np.float32(c), np.float32(d)
+
+
 @kernel
-def add(total, index, before, first, groups, low, high, centre, scale):
-    """Add a histogram to its source's, GROUP bins at a time at their middle; index is scratch (group)."""
+def add(total, marks, before, first, groups, low, high, centre, scale):
+    """Add a histogram to its source's, GROUP bins at a time at their middle; marks is scratch (group)."""
+    start, low, high, centre, scale = np.int32(GROUP * first + GROUP // 2 - HALF), *single(low, high, centre, scale)
     for g in range(groups):
-        t = distance(GROUP * (first + g) + GROUP // 2, 0.0, scale)
-        index[g] = log_bin(centre + min(max(t, low), high))
+        m = np.int32(start + np.int32(GROUP) * np.int32(g))  # edges are symmetrical about the centre
+        t = np.float32(np.int32(np.int32(abs(m) + ONE_FINE) << SHIFT_FINE).view(np.float32) - np.float32(NEAREST)) * scale
+        t = -t if m < np.int32(0) else t
+        t = low if t < low else t
+        marks[g] = log_bin(centre + (high if t > high else t))
     for g in range(groups):
-        total[np.uint32(index[g])] += before[g + 1] - before[g]
+        total[np.uint32(marks[g])] += before[g + 1] - before[g]
 
 
 @kernel

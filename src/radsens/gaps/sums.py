@@ -233,18 +233,24 @@ def value_of_union(target, low, high, close, parts, counts, before, span, middle
 
 
 @kernel
-def quantiles_of_union(row, n, parts, counts, before, span, middle, unit):
-    """Quantiles of a row (10), n values, that is the union of some strata: between two ranks, as numpy's default."""
+def quantiles_of_union(row, n, rows, parts, counts, before, span, middle, unit):
+    """Quantiles of a row (10), n values, that is the union of strata with known ones, rows (stratum, 10): between two ranks,
+    as numpy's default. A quantile of a union is between those of its parts, but for a rank, which dense values hide.
+    """
     close = CLOSE * row[STD]
-    for i in range(len(QUANTILES)):
-        place = QUANTILES[i] * np.float64(n - 1)
-        rank = np.floor(place)
-        target = (place if n > DENSE else rank) + 0.5
-        value = value_of_union(target, row[MIN], row[MAX], close, parts, counts, before, span, middle, unit)
-        if n <= DENSE and rank < place:
-            upper = value_of_union(rank + 1.5, value, row[MAX], close, parts, counts, before, span, middle, unit)
+    for i in range(QUANTILE, row.size):
+        place = QUANTILES[i - QUANTILE] * np.float64(n - 1)
+        rank, low, high = np.floor(place), row[MIN], row[MAX]
+        if n > DENSE:
+            rank, low, high = place, row[MAX], row[MIN]
+            for s in parts:
+                if s >= 0 and span[s, 1] > 0:
+                    low, high = min(low, rows[s, i]), max(high, rows[s, i])
+        value = value_of_union(rank + 0.5, low, high, close, parts, counts, before, span, middle, unit)
+        if rank < place:
+            upper = value_of_union(rank + 1.5, value, high, close, parts, counts, before, span, middle, unit)
             value += (place - rank) * (upper - value)
-        row[QUANTILE + i] = value
+        row[i] = value
 
 
 @chain
@@ -259,7 +265,7 @@ def finish(rows, totals, sums, r, cells):
         for s in range(counts.shape[0]):
             parts, n = cells.parts[s], cells.n_strata[k, s]
             if n > 0.0 and parts[0] != s:
-                quantiles_of_union(rows[s, q], np.int64(n), parts, counts, sums.before, sums.span, middle, unit)
+                quantiles_of_union(rows[s, q], np.int64(n), rows[:, q], parts, counts, sums.before, sums.span, middle, unit)
         for s in range(counts.shape[0]):
             first, groups = sums.span[s, 0], sums.span[s, 1]
             counts[s, first * GROUP : (first + groups) * GROUP] = ZERO
