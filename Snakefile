@@ -15,6 +15,7 @@ wildcard_constraints:
 
 localrules:
     all,
+    enough,
     gather,
     table,
 
@@ -22,10 +23,12 @@ localrules:
 rule all:
     default_target: True
     input:
-        campaign.files,
+        campaign.begun,
+        [lambda wildcards, name=name: campaign.rest(name, checkpoints.enough.get) for name in campaign.names],
 
 
 include: "workflow/rules/scene.smk"
 include: "workflow/rules/warm.smk"
 include: "workflow/rules/realise.smk"
+include: "workflow/rules/enough.smk"
 include: "workflow/rules/products.smk"

@@ -3,18 +3,21 @@
 import json
 import os
 import re
+import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from radsens import chunk, config, provenance
+from radsens import chunk, config, provenance, stopping
 from radsens import instrument as instruments
 from radsens.config import CONTROL, Config
 from radsens.kernel import build, digest
 from radsens.realise import Task
 from radsens.schema import Fault
+from radsens.sources import SOURCES
+from radsens.stopping import Decision, Stages
 
 RESULTS = Path("results")
 VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")  # as os.path.expandvars knows it, which Snakemake asks
@@ -61,6 +64,8 @@ class Campaign:
             campaign = cls(config.parse(tree))
             campaign.refuse_unwritable()
             _ = campaign.scene_key  # a product that cannot be read is told here
+            for name in campaign.staged:
+                campaign.decision(name)  # a damaged one is told here, in one sentence
         except Fault as fault:
             print(f"radsens: {fault}", file=sys.stderr)
             raise SystemExit(2) from None
@@ -136,10 +141,49 @@ class Campaign:
         """Key of the chunks of each name."""
         return {n: provenance.task_key(self.task(n), self.scene_key, self.instrument, self.config.bands) for n in self.names}
 
-    def realisations(self, name: str) -> int:
-        """Realisations of a name: one where none differs from another."""
+    def limit(self, name: str) -> int:
+        """Realisations that a name may have: one where none differs from another."""
         random = any(self.config.amplitudes[m].random for m in self.members(name)) or self.config.measurement.noise
         return self.config.realisations if random and name != CONTROL else 1
+
+    def drawn(self, name: str) -> bool:
+        """Whether a name draws parameters; if not, its realisations differ by what is drawn for each pixel alone."""
+        return any(SOURCES[m].draws and self.config.amplitudes[m].random for m in self.members(name))
+
+    @cached_property
+    def staged(self) -> dict[str, Stages]:
+        """The names whose number of realisations is decided after a first stage, and what that decision is made of."""
+        rule, span, found = self.config.stop_at, self.config.span, {}
+        for name in self.names if rule else ():
+            most, drawn = self.limit(name), self.drawn(name)
+            first = stopping.first_stage(rule, drawn, span, most) if rule else most
+            if rule and first < most:
+                found[name] = Stages(stop_at=rule, span=span, first=first, most=most, drawn=drawn)
+        return found
+
+    @cached_property
+    def decision_keys(self) -> dict[str, str]:
+        """Key of the decision of each staged name."""
+        return {name: stopping.key(self.keys[name], stages) for name, stages in self.staged.items()}
+
+    def decision_path(self, name: str) -> str:
+        """Path of the decision of a staged name."""
+        return str(self.root / "enough" / name / f"{self.decision_keys[name]}.json")
+
+    def decision(self, name: str) -> Decision | None:
+        """The decision of a staged name, if it stands."""
+        return stopping.read(Path(self.decision_path(name)), self.decision_keys[name])
+
+    def realisations(self, name: str) -> int:
+        """Realisations of a name by what is known: as many as were decided, those of the first stage until then."""
+        if name not in self.staged:
+            return self.limit(name)
+        decision = self.decision(name)
+        return decision.realisations if decision else self.staged[name].first
+
+    def most(self, name: str) -> int:
+        """Realisations that a name can still come to have."""
+        return self.realisations(name) if name not in self.staged or self.decision(name) else self.staged[name].most
 
     def spans(self, name: str) -> list[str]:
         """Names of the spans of a name."""
@@ -156,7 +200,15 @@ class Campaign:
 
     def chunks(self, name: str) -> list[str]:
         """Paths of the chunks of a name."""
-        return [f"{self.chunk_folder(name)}/{span}.nc" for span in self.spans(name)]
+        return self.chunks_of(name, self.realisations(name))
+
+    def first_chunks(self, name: str) -> list[str]:
+        """Paths of the chunks of the first stage of a name; of all if there is no second one."""
+        return self.chunks_of(name, self.staged[name].first if name in self.staged else self.limit(name))
+
+    def chunks_of(self, name: str, count: int) -> list[str]:
+        """Paths of the chunks of the first realisations of a name."""
+        return [f"{self.chunk_folder(name)}/{chunk.span_name(span)}.nc" for span in chunk.spans(count, self.config.span)]
 
     @cached_property
     def warm(self) -> str:
@@ -189,8 +241,19 @@ class Campaign:
 
     @cached_property
     def id(self) -> str:
-        """12 hexadecimal digits of what the tables depend on: changes with any setting that changes a number."""
-        return provenance.key(gaps=self.all_gaps, code=digest(provenance.closure("radsens.products.tables")))
+        """12 hexadecimal digits of what the tables depend on: changes with any setting that changes a number.
+
+        A decision stands for the rows that follow from it: Snakemake asks for the id before it is made.
+        """
+        rows = [self.decision_path(name) if name in self.staged else self.gaps(name) for name in self.names]
+        rule = {"stop_at": self.config.stop_at.model_dump(mode="json")} if self.config.stop_at else {}
+        return provenance.key(gaps=rows, code=digest(provenance.closure("radsens.products.tables")), **rule)
+
+    @property
+    def stop_option(self) -> str:
+        """Option of `radsens table --write` that tells it which precision was asked, quoted for a shell."""
+        rule = self.config.stop_at
+        return f" --stop-at {shlex.quote(rule.model_dump_json())}" if rule else ""
 
     @property
     def table(self) -> str:
@@ -208,13 +271,37 @@ class Campaign:
         return [self.table, self.summary, *(str(self.root / name) for name in ("control.csv", "strata.csv")), self.mark]
 
     @property
+    def decisions(self) -> list[str]:
+        """Paths of all decisions."""
+        return [self.decision_path(name) for name in self.staged]
+
+    @property
     def files(self) -> list[str]:
-        """Paths of all that the workflow makes.
+        """Paths of all that the workflow makes, by what is known."""
+        return [*self.begun, *(path for name in self.names for path in self.rest(name))]
+
+    @property
+    def begun(self) -> list[str]:
+        """Paths of all whose names are known before any decision is made.
 
         Each is asked for by name: Snakemake looks for what is missing behind a file that it makes again only if nothing
         between the two is `ancient`, else it ends well with tables that are not there.
         """
-        return [self.scene, *self.all_chunks, *self.all_gaps, *self.tables]
+        first = [path for name in self.names for path in self.first_chunks(name)]
+        return [self.scene, *first, *self.decisions, *self.tables]
+
+    def rest(self, name: str, decided: Callable[..., Any] | None = None) -> list[str]:
+        """Paths of the second stage of a name and of its gathered rows, which follow from its decision.
+
+        `decided` is how Snakemake waits for that (`get` of the checkpoint): it raises until the decision is made.
+        """
+        return [*self.chunks(name)[len(self.first_chunks(name)) :], self.rows(name, decided)]
+
+    def rows(self, name: str, decided: Callable[..., Any] | None = None) -> str:
+        """Path of the gathered rows of a name, once its decision is made; `decided` as in `rest`."""
+        if decided and name in self.staged:
+            decided(campaign=self.config.campaign, source=name, key=self.decision_keys[name])
+        return self.gaps(name)
 
     @property
     def mark(self) -> str:

@@ -166,6 +166,19 @@ def realise(
         record.note(log, **outcomes(made))
 
 
+@app.command(**example("radsens enough results/test/chunks/hf_equalisation/<key> --stages '{…}' --output enough.json"))
+def enough(
+    chunks: Annotated[Path, typer.Argument(help="folder of the chunks, named by their key")],
+    stages: Annotated[str, typer.Option(help="the JSON that the workflow passes: spans, stages, precision that is asked")],
+    output: Output,
+    key: Key = None,
+) -> None:
+    """Decide from its first stage how many realisations a source takes (`stop_at`): one step of the workflow."""
+    from radsens.products import enough as stopping
+
+    typer.echo(stopping.sentence(stopping.write(chunks, _json(stages, "--stages"), output, key)))
+
+
 @app.command(**example("radsens gather results/test/chunks/control/<key> --realisations 1 --span 20 --output gaps.nc"))
 def gather(
     chunks: Annotated[Path, typer.Argument(help="folder of the chunks, named by their key")],
@@ -186,6 +199,7 @@ def table(
     gaps: Annotated[list[Path] | None, typer.Argument(help="with --write: the gathered rows of each source")] = None,
     write: Annotated[str | None, typer.Option(help="write the tables, under this campaign id, instead of printing them")] = None,
     stratum: Annotated[str, typer.Option(help="part of the image to print")] = "all",
+    stop_at: Annotated[str | None, typer.Option(help="with --write: the JSON of `stop_at`, if the campaign has it")] = None,
     partial: Annotated[bool, typer.Option("--partial", help="print what stands by now, while sources are missing")] = False,
 ) -> None:
     """Print the sensitivity table of a campaign with its control row, or write it: one step of the workflow."""
@@ -193,8 +207,10 @@ def table(
         raise Fault("--partial: a partial table is printed, never written; leave out --write")
     if write is not None:
         from radsens.products import tables
+        from radsens.stopping import StopAt
 
-        tables.write(write, gaps or [], where)
+        rule = None if stop_at is None else validated(StopAt, _json(stop_at, "--stop-at"), "stop_at")
+        tables.write(write, gaps or [], where, rule)
     elif gaps:
         raise Fault(f"{gaps[0]}: gathered rows are given with --write alone; a table is printed from the campaign's YAML")
     elif partial:

@@ -9,12 +9,13 @@ import yaml
 from pydantic import AfterValidator, Field, create_model, model_validator
 
 from radsens import instrument as instruments
-from radsens.gaps.strata import Strata
+from radsens.gaps.strata import ALL, Strata
 from radsens.realise import Measurement
 from radsens.scenes import SceneSpec
 from radsens.schema import Fault, Frozen, Name, validated
 from radsens.sources import SOURCES
 from radsens.sources._source import Sampling
+from radsens.stopping import StopAt
 
 CONTROL = "control"
 
@@ -40,7 +41,10 @@ class Config(Frozen):
     sampling: Sampling = Field(
         "random", description="scalar draws: random, or sobol, 8 scrambles of quasi-random points; fields are always random"
     )
-    realisations: int = Field(ge=1, le=10_000_000, description="Monte Carlo realisations of each source [1]")
+    realisations: int = Field(
+        ge=1, le=10_000_000, description="Monte Carlo realisations of each source; with `stop_at`, at most [1]"
+    )
+    stop_at: StopAt | None = Field(None, description="precision at which a source has realisations enough; all if not given")
     span: int = Field(50, ge=1, le=1_000_000, description="realisations computed by one job [1]")
     error_in: Literal["knowledge", "instrument"] = Field(
         "knowledge", description="which is wrong: what the processing believes, or the instrument"
@@ -103,6 +107,15 @@ class Config(Frozen):
                 )
             if len(members) < 2 or len(set(members)) < len(members):
                 raise ValueError(f"combined.{name}: needs two or more different sources, got {list(members)}")
+        return self
+
+    @model_validator(mode="after")
+    def precision_is_asked_where_there_are_strata(self) -> Self:
+        for name in self.stop_at.strata if self.stop_at else ():
+            field = name.partition(":")[0]
+            if name != ALL and field not in self.strata.fields:
+                known = ", ".join((ALL, *(f"those of {f}" for f in self.strata.fields)))
+                raise ValueError(f"stop_at.strata: there is no stratum {name!r}; the campaign has {known}")
         return self
 
     @model_validator(mode="after")

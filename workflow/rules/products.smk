@@ -1,7 +1,7 @@
 # Rows of all spans of a source, concatenated and checked. It is given a folder and a count, never a list of files.
 rule gather:
     input:
-        lambda wildcards: ancient(campaign.chunks(wildcards.source)),
+        lambda wildcards: ancient(campaign.chunks_of(wildcards.source, int(wildcards.n))),
     output:
         "results/{campaign}/gaps/{source}/{key}-{n}.nc",
     log:
@@ -18,7 +18,7 @@ rule gather:
 # The tables have no key in their names; the mark has: it is there as long as they are those of this campaign.
 rule table:
     input:
-        ancient(campaign.all_gaps),
+        [lambda wildcards, name=name: ancient(campaign.rows(name, checkpoints.enough.get)) for name in campaign.names],
     output:
         campaign.tables,
     log:
@@ -27,6 +27,7 @@ rule table:
         "../../environment.yml"
     params:
         id=campaign.id,
+        stop=campaign.stop_option,
         folder=lambda wildcards, output: output[0].rpartition("/")[0],
     shell:
-        "radsens --log {log} table {params.folder} --write {params.id} {input}"
+        "radsens --log {log} table {params.folder} --write {params.id}{params.stop} {input}"

@@ -38,6 +38,7 @@ from radsens.realise import Task
 from radsens.schema import Fault
 from radsens.sobol import REPLICATES
 from radsens.sources import SOURCES
+from radsens.stopping import StopAt, cells
 
 LABELS = ("source", "band", "stratum", "quantity", "unit", "amplitude", "amplitude_unit", "n_realisations", "n_failed")
 VALUES = ("mean", "between", "within", "total", "rms", "p95_abs", "mc_error", "sensitivity")
@@ -215,8 +216,23 @@ def counts(file: io.File) -> dict[str, Any]:
     }
 
 
-def summary(identity: str, files: dict[str, io.File]) -> dict[str, Any]:
-    """What stands beside the tables: campaign id, version, and of each source its key, realisations and failures."""
+def unreached(frame: pd.DataFrame, rule: StopAt) -> list[dict[str, Any]]:
+    """The cells where the precision that was asked is not reached, the worst first; one realisation alone has none."""
+    found = []
+    for source, rows in frame[frame["n_realisations"] > 1].groupby("source", sort=False):
+        found += [(source, cell) for cell in cells(rule, rows.to_dict("records")) if cell.ratio > 1]
+    worst_first = sorted(found, key=lambda one: -one[1].ratio)
+    return [{"source": source, **cell.model_dump(mode="json")} for source, cell in worst_first]
+
+
+def summary(
+    identity: str, files: dict[str, io.File], frame: pd.DataFrame | None = None, rule: StopAt | None = None
+) -> dict[str, Any]:
+    """What stands beside the tables: campaign id, version, of each source its key, realisations and failures.
+
+    With `stop_at`, that rule and the cells of the table that have not reached it.
+    """
+    stopped = {} if rule is None or frame is None else {"stop_at": rule.model_dump(mode="json"), "unreached": unreached(frame, rule)}
     sources = {
         name: {
             "key": file.attributes["key"],
@@ -225,10 +241,10 @@ def summary(identity: str, files: dict[str, io.File]) -> dict[str, Any]:
         }
         for name, file in files.items()
     }
-    return {"id": identity, "radsens": radsens.__version__, "stratum_of_control": ALL, "sources": sources}
+    return {"id": identity, "radsens": radsens.__version__, "stratum_of_control": ALL, **stopped, "sources": sources}
 
 
-def write(identity: str, gaps: list[Path], folder: Path) -> None:
+def write(identity: str, gaps: list[Path], folder: Path, rule: StopAt | None = None) -> None:
     """Write sensitivity.csv, control.csv, strata.csv, campaign.json and, last of all, the mark that says whose they are.
 
     Parameters
@@ -236,6 +252,7 @@ def write(identity: str, gaps: list[Path], folder: Path) -> None:
     identity : the campaign's id, 12 hexadecimal digits
     gaps : gathered rows, each in a folder named by its source
     folder : of the campaign
+    rule : the precision that was asked, if the campaign asks any
     """
     if not re.fullmatch("[0-9a-f]{12}", identity):
         raise Fault(f"--write: must be a campaign's id, 12 hexadecimal digits, got {identity!r}")
@@ -244,7 +261,7 @@ def write(identity: str, gaps: list[Path], folder: Path) -> None:
         raise Fault("table: the gathered rows of the control are needed beside those of the sources")
     frames = {"sensitivity": sensitivity(files), "control": control(files[CONTROL]), "strata": strata(files[CONTROL])}
     texts = {f"{name}.csv": frame.to_csv(index=False) for name, frame in frames.items()}
-    about = summary(identity, files) | {"agreement": agreement(frames["sensitivity"])}
+    about = summary(identity, files, frames["sensitivity"], rule) | {"agreement": agreement(frames["sensitivity"])}
     texts["campaign.json"] = json.dumps(about, indent=1) + "\n"
     marks, parts = folder / MARKS, {name: folder / f".{name}.part" for name in texts}
     try:
