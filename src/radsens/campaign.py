@@ -20,6 +20,7 @@ from radsens.sources import SOURCES
 from radsens.stopping import Decision, Stages
 
 RESULTS = Path("results")
+SHARP = 1e-3  # relative standard error of a total beyond which a table of three figures tells nothing more [1]
 VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")  # as os.path.expandvars knows it, which Snakemake asks
 
 
@@ -161,6 +162,16 @@ class Campaign:
                 found[name] = Stages(stop_at=rule, span=span, first=first, most=most, drawn=drawn)
         return found
 
+    def averaging(self, pixels: int) -> list[str]:
+        """Sentences on the sources that draw pixels alone, of at least so many, and are realised more often than serves."""
+        few = stopping.images_for(pixels, SHARP)
+        found = [name for name in self.names if self.most(name) > few and not self.drawn(name)]
+        return [
+            f"{name}: about {few} realisations give total to {SHARP:.1%}, as an image averages over its pixels; "
+            f"{self.most(name)} are {'allowed' if name in self.staged else 'asked for'}"
+            for name in found
+        ]
+
     @cached_property
     def decision_keys(self) -> dict[str, str]:
         """Key of the decision of each staged name."""
@@ -224,6 +235,11 @@ class Campaign:
         files = [self.scene, self.warm, *(self.chunks(CONTROL) if name != CONTROL else [])]
         stands = Path(self.chunk_folder(name), f"{span}.nc").exists()
         return [path for path in files if not stands or Path(path).exists()]
+
+    def decided_by(self, name: str) -> list[str]:
+        """Chunks that the decision on a staged name is made from; a lost one is not awaited by a decision that stands."""
+        stands = Path(self.decision_path(name)).exists()
+        return [path for path in self.first_chunks(name) if not stands or Path(path).exists()]
 
     def gaps(self, name: str) -> str:
         """Path of the gathered rows of a name."""
@@ -295,7 +311,8 @@ class Campaign:
 
         `decided` is how Snakemake waits for that (`get` of the checkpoint): it raises until the decision is made.
         """
-        return [*self.chunks(name)[len(self.first_chunks(name)) :], self.rows(name, decided)]
+        rows = self.rows(name, decided)
+        return [*self.chunks(name)[len(self.first_chunks(name)) :], rows]
 
     def rows(self, name: str, decided: Callable[..., Any] | None = None) -> str:
         """Path of the gathered rows of a name, once its decision is made; `decided` as in `rest`."""

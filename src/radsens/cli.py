@@ -174,9 +174,10 @@ def enough(
     key: Key = None,
 ) -> None:
     """Decide from its first stage how many realisations a source takes (`stop_at`): one step of the workflow."""
-    from radsens.products import enough as stopping
+    from radsens import stopping
+    from radsens.products import enough as deciding
 
-    typer.echo(stopping.sentence(stopping.write(chunks, _json(stages, "--stages"), output, key)))
+    typer.echo(stopping.sentence(deciding.write(chunks, _json(stages, "--stages"), output, key)))
 
 
 @app.command(**example("radsens gather results/test/chunks/control/<key> --realisations 1 --span 20 --output gaps.nc"))

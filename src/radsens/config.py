@@ -41,10 +41,10 @@ class Config(Frozen):
     sampling: Sampling = Field(
         "random", description="scalar draws: random, or sobol, 8 scrambles of quasi-random points; fields are always random"
     )
-    realisations: int = Field(
-        ge=1, le=10_000_000, description="Monte Carlo realisations of each source; with `stop_at`, at most [1]"
+    realisations: int = Field(ge=1, le=10_000_000, description="Monte Carlo realisations of each source [1]")
+    stop_at: StopAt | None = Field(
+        None, description="precision at which a source has enough of them; all are computed if it is not given"
     )
-    stop_at: StopAt | None = Field(None, description="precision at which a source has realisations enough; all if not given")
     span: int = Field(50, ge=1, le=1_000_000, description="realisations computed by one job [1]")
     error_in: Literal["knowledge", "instrument"] = Field(
         "knowledge", description="which is wrong: what the processing believes, or the instrument"

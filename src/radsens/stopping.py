@@ -51,9 +51,7 @@ class StopAt(Frozen):
     quantities: tuple[str, ...] = Field(
         QUANTITIES, min_length=1, description=f"quantities of which it is asked, among {', '.join(QUANTITIES)}"
     )
-    first: int = Field(
-        100, ge=LEAST, le=1_000_000, description="realisations of the first stage, rounded up to whole spans [1]"
-    )
+    first: int = Field(100, ge=LEAST, le=1_000_000, description="realisations of the first stage, rounded up to whole spans [1]")
 
     @model_validator(mode="after")
     def either_an_error_or_digits(self) -> Self:
@@ -198,6 +196,21 @@ def decide(key: str, source: str, stages: Stages, found: Iterable[Cell]) -> Deci
         margin=margin(nu),
         worst=worst,
     )
+
+
+def sentence(decision: Decision) -> str:
+    """A decision in words: how many realisations, and what asked for them."""
+    head, cell = f"{decision.source}: {decision.realisations} realisations", decision.worst
+    if cell is None:
+        return f"{head}: all its gaps are zero"
+    name = f"{cell.band} {cell.quantity}" + ("" if cell.stratum == ALL else f" in {cell.stratum}")
+    if cell.total is None or cell.mc_error is None or cell.wanted is None:
+        return f"{head}, the most: too few of the first {decision.first} did not fail to tell the precision of {name}"
+    reached, wanted = cell.mc_error / cell.total, cell.wanted / cell.total
+    after = f"after {decision.first} the standard error of {name} is {reached:.2g} of its total, {wanted:.2g} is wanted"
+    if decision.cut:
+        return f"{head}, the most, where {decision.needed} are needed: {after}"
+    return f"{head} are enough: {after}"
 
 
 def read(path: Path, key: str) -> Decision | None:

@@ -1,7 +1,7 @@
 # How many realisations a source takes, decided after its first stage (only where the campaign says `stop_at`).
 checkpoint enough:
     input:
-        lambda wildcards: ancient(campaign.first_chunks(wildcards.source)),
+        lambda wildcards: ancient(campaign.decided_by(wildcards.source)),
     output:
         "results/{campaign}/enough/{source}/{key}.json",
     log:

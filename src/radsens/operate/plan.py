@@ -11,11 +11,14 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from radsens import chunk, io
 from radsens.campaign import Campaign
 from radsens.config import tree_of
 from radsens.operate import snakemake
 from radsens.operate.status import duration, size
+from radsens.scenes import files
 
 BUDGET = 24.0  # of all timed computations [s]; compiling comes on top, once
 CLEAR = 0.5  # a difference of times from which the cost of a realisation is taken [s]
@@ -94,7 +97,7 @@ def cost(campaign: Campaign, source: str, scene: Path, budget: float) -> Cost:
     """Cost of a source: fixed part and marginal cost of a realisation, from chunks of one and of more realisations."""
     timed(campaign, source, scene, 1)  # compiles
     ended = time.perf_counter() + budget
-    (one, one_size), realisations = timed(campaign, source, scene, 1), campaign.realisations(source)
+    (one, one_size), realisations = timed(campaign, source, scene, 1), campaign.most(source)
     if realisations == 1:
         return Cost(source, 1, one, 0.0, one_size, 0.0)
     more = round(min(max(budget / (4 * max(one, 1e-3)), 3), FIRST))
@@ -108,15 +111,17 @@ def cost(campaign: Campaign, source: str, scene: Path, budget: float) -> Cost:
     return Cost(source, realisations, max(one - each, 0.0), each, max(one_size - each_size, 0.0), max(each_size, 0.0))
 
 
-def measure(campaign: Campaign) -> tuple[list[Cost], float]:
-    """Cost of each source on this machine, and the size of the scene [byte]; in a temporary folder."""
+def measure(campaign: Campaign) -> tuple[list[Cost], float, list[str]]:
+    """Cost of each source on this machine, size of the scene [byte], and what averages in it; in a temporary folder."""
     started = start_up()
     with tempfile.TemporaryDirectory(prefix="radsens-plan-") as folder:
         scene = Path(folder) / "scene.nc"
         chunk.write_scene(campaign.scene_spec, scene)
         share = BUDGET / len(campaign.names)
         costs = [cost(campaign, name, scene, share) for name in campaign.names]
-        return [replace(one, fixed=one.fixed + started) for one in costs], scene.stat().st_size
+        pixels = min(np.unique(files.read(scene, band, geometry=False).detector).size for band in campaign.config.bands)
+        told = campaign.averaging(pixels)
+        return [replace(one, fixed=one.fixed + started) for one in costs], scene.stat().st_size, told
 
 
 def tidy(span: float) -> int:
@@ -175,7 +180,7 @@ def plan(campaign: Campaign, at_once: int) -> None:
     """Print what a campaign takes, and propose a span."""
     from radsens.products.grid import console, grid
 
-    costs, scene = measure(campaign)
+    costs, scene, averaging = measure(campaign)
     span = campaign.config.span
     rows = [
         [
@@ -195,3 +200,8 @@ def plan(campaign: Campaign, at_once: int) -> None:
     wanted, because = proposal(costs, span, at_once)
     out.print(f"proposed, {sums(costs, scene, wanted, at_once)}")
     out.print(f"because {because}")
+    if campaign.staged:
+        first = [replace(one, realisations=campaign.realisations(one.source)) for one in costs]
+        out.print(f"these are the most: what stop_at has decided by now takes {sums(first, scene, span, at_once)}")
+    for line in averaging:
+        out.print(line)

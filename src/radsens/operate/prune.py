@@ -8,6 +8,7 @@ from pathlib import Path
 
 from radsens import record
 from radsens.campaign import Campaign
+from radsens.chunk import span_name, spans
 from radsens.operate import master, standing
 from radsens.operate.rerun import OLD
 from radsens.operate.status import size
@@ -17,6 +18,7 @@ KEY = "[0-9a-f]{12}"
 SPAN = r"\d{6,}-\d{6,}"
 CHUNK = re.compile(rf"chunks/([^/]+)/({KEY})/\.?({SPAN})\.(.+)")
 GAPS = re.compile(rf"gaps/([^/]+)/\.?({KEY})-\d+\.nc.*")
+DECISION = re.compile(rf"enough/([^/]+)/\.?({KEY})\.json.*")
 SCENE = re.compile(rf"scene/\.?({KEY})\.nc.*")
 WARM = re.compile(rf"warm/({KEY})\.txt")
 LOG = re.compile(rf"logs/(?:([^/]+)/\.?({KEY})(?:/[^/]+|-\d+\.[^/]+|\.[^/]+)|\.?table-({KEY})\.[^/]+)")
@@ -40,15 +42,24 @@ def reason(campaign: Campaign, path: str, standing_files: dict[str, standing.Ent
     if match := GAPS.fullmatch(path):
         kept = str(campaign.root / path) == campaign.gaps(match[1]) if match[1] in keys else False
         return None if kept else _remnant(path) or "gathered rows of other settings"
+    if match := DECISION.fullmatch(path):
+        kept = match[2] == campaign.decision_keys.get(match[1])
+        return _remnant(path) or (None if kept else "decision of other settings")
     if match := SCENE.fullmatch(path):
         return _remnant(path) or (None if match[1] == campaign.scene_key else "scene of other settings")
     if match := WARM.fullmatch(path):
         return None if str(campaign.root / path) == campaign.warm else "compiled for other code or settings"
     if match := LOG.fullmatch(path):
-        others = {"scene": campaign.scene_key, "warm": Path(campaign.warm).stem}
-        now = campaign.id if match[3] else others.get(match[1]) or keys.get(match[1])
-        return _remnant(path) or (None if (match[3] or match[2]) == now else "log of other settings")
+        return _remnant(path) or (None if (match[3] or match[2]) in _log_keys(campaign, match[1]) else "log of other settings")
     return None
+
+
+def _log_keys(campaign: Campaign, name: str | None) -> set[str | None]:
+    """Keys in the logs of the jobs of a name (a source, the scene, what compiles), or of the table."""
+    if name is None:
+        return {campaign.id}
+    alone = {"scene": campaign.scene_key, "warm": Path(campaign.warm).stem}
+    return {alone[name]} if name in alone else {campaign.keys.get(name), campaign.decision_keys.get(name)}
 
 
 def _remnant(path: str) -> str | None:
@@ -63,7 +74,7 @@ def _chunk(
         return "chunk of other settings"
     if why := _remnant(path):
         return why
-    if span not in campaign.spans(source):
+    if span not in map(span_name, spans(campaign.most(source), campaign.config.span)):
         return "span of another cutting"
     made = f"{campaign.chunk_folder(source)}/{span}.nc" in standing_files
     if path.endswith((OLD, ".work")):

@@ -102,13 +102,18 @@ def span_jobs(campaign: Campaign, source: str, found: dict[str, Entry]) -> list[
 
 
 def other_jobs(campaign: Campaign, found: dict[str, Entry]) -> list[Job]:
-    """The jobs that make the scene, the gathered rows and the tables; that which compiles, while it is wanted."""
+    """The jobs that make the scene, the decisions, the gathered rows and the tables; that which compiles, while it is wanted."""
     logs = campaign.root / "logs"
     gathers = [
         judge("gather", n, "", campaign.gaps(n), str(logs / n / Path(campaign.gaps(n)).with_suffix(".log").name), found)
         for n in campaign.names
     ]
+    decisions = [
+        judge("enough", n, "", campaign.decision_path(n), str(logs / n / f"{campaign.decision_keys[n]}.log"), found)
+        for n in campaign.staged
+    ]
     scene = judge("scene", "", "", campaign.scene, f"{logs}/scene/{campaign.scene_key}.log", found)
     warm = judge("warm", "", "", campaign.warm, f"{logs}/warm/{Path(campaign.warm).stem}.log", found)
     wanted = [warm] if warm.state in (RUNNING, FAILED) else []  # missing, it is made before the next chunk, if there is one
-    return [scene, *wanted, *gathers, judge("table", "", "", campaign.mark, f"{logs}/table-{campaign.id}.log", found)]
+    table = judge("table", "", "", campaign.mark, f"{logs}/table-{campaign.id}.log", found)
+    return [scene, *wanted, *decisions, *gathers, table]

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
+from radsens import stopping
 from radsens.campaign import Campaign
 from radsens.config import CONTROL
 from radsens.gaps.strata import ALL
@@ -55,6 +56,7 @@ class Status:
     seconds_left: float | None
     sources: tuple[Row, ...]
     failures: tuple[dict[str, str], ...]
+    stages: tuple[str, ...] = ()  # what is decided of each source that stops at a precision
 
 
 def precisions(campaign: Campaign) -> dict[str, float]:
@@ -121,6 +123,14 @@ def left_of(rows: Sequence[Row]) -> float | None:
     return sum((row.planned - row.done) * (usual if row.mean_seconds is None else row.mean_seconds) for row in rows) / running
 
 
+def stage_of(campaign: Campaign, source: str) -> str:
+    """How many realisations a source that stops at a precision takes, as far as that is decided."""
+    if decision := campaign.decision(source):
+        return stopping.sentence(decision)
+    stages = campaign.staged[source]
+    return f"{source}: {stages.first} realisations first, at most {stages.most} in all: not decided yet"
+
+
 def status(campaign: Campaign) -> Status:
     """How a campaign stands."""
     found, tabled = standing.files(campaign.root), precisions(campaign)
@@ -138,6 +148,7 @@ def status(campaign: Campaign) -> Status:
         seconds_left=left_of(rows),
         sources=rows,
         failures=tuple({"job": job.name, "reason": job.reason} for job in failed),
+        stages=tuple(stage_of(campaign, name) for name in campaign.staged),
     )
 
 
@@ -184,6 +195,7 @@ def drawn(campaign: Campaign, found: Status) -> RenderableType:
         lines.append(f"[bold]failed:[/] {escape(one['job'])}: {escape(one['reason'])}")
     if more := len(found.failures) - SHOWN:
         lines += [f"and {more} more failed jobs"] if more > 0 else []
+    lines += map(escape, found.stages)
     held = found.master
     who = (
         f"run by process {held.get('pid')} on {held.get('host')} since {held.get('started')}"

@@ -34,18 +34,3 @@ def write(chunks: Path, settings: dict[str, Any], output: Path, key: str | None 
     except OSError as error:
         raise Fault(f"{output}: cannot be written ({error.strerror}); look at the space and the rights there") from error
     return decision
-
-
-def sentence(decision: stopping.Decision) -> str:
-    """A decision in words: how many realisations, and what asked for them."""
-    head, cell = f"{decision.source}: {decision.realisations} realisations", decision.worst
-    if cell is None:
-        return f"{head}: all its gaps are zero"
-    name = f"{cell.band} {cell.quantity}" + ("" if cell.stratum == "all" else f" in {cell.stratum}")
-    if cell.total is None or cell.mc_error is None or cell.wanted is None:
-        return f"{head}, the most: too few of the first {decision.first} did not fail to tell the precision of {name}"
-    reached, wanted = cell.mc_error / cell.total, cell.wanted / cell.total
-    after = f"after {decision.first} the standard error of {name} is {reached:.2g} of its total, {wanted:.2g} is wanted"
-    if decision.cut:
-        return f"{head}, the most, where {decision.needed} are needed: {after}"
-    return f"{head} are enough: {after}"

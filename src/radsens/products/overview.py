@@ -1,7 +1,7 @@
 """What a campaign is, before it is run; and what an instrument is made of."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,35 +26,42 @@ def overview(campaign: Any) -> None:
     Fault : an empty stratum, or amplitudes that would lose more than 1 % of the draws
     """
     config = campaign.config
-    sizes, remarks, light, counts = _scene(config.strata, scenes.render(config.scene, campaign.instrument, config.bands))
+    seen = _scene(config.strata, scenes.render(config.scene, campaign.instrument, config.bands))
     lost = {name: lost_share(campaign, name) for name in campaign.names}
     out = console()
     out.print(f"[bold]campaign {config.campaign}[/] ({campaign.id}): {campaign.instrument.title}")
-    pixels = " and ".join(f"{n} pixels" + (f" on {plane}" if len(sizes) > 1 else "") for plane, n in sizes.items())
+    pixels = " and ".join(f"{n} pixels" + (f" on {plane}" if len(seen.sizes) > 1 else "") for plane, n in seen.sizes.items())
     out.print(f"{pixels}, error in the {config.error_in}, {config.precision}, {config.sampling} draws, seed {config.seed}\n")
-    for remark in remarks:
+    for remark in seen.remarks:
         out.print(f"[bold]note:[/] {remark}\n")
     out.print(
         grid(
             "scene",
             ("band", "I min", "I median", "I max", "DoLP min", "DoLP median", "DoLP max", "no AoLP"),
-            light,
+            seen.light,
         )
     )
-    out.print(grid("\npixels per stratum", ("stratum", *config.bands), counts))
+    out.print(grid("\npixels per stratum", ("stratum", *config.bands), ([name, *n] for name, n in seen.strata.items())))
     rows = [
-        [n, campaign.realisations(n), len(campaign.chunks(n)), f"{lost[n]:.2%}", ", ".join(campaign.members(n))]
+        [n, _count(campaign, n), len(campaign.chunks(n)), f"{lost[n]:.2%}", ", ".join(campaign.members(n))]
         for n in campaign.names
     ]
     out.print(grid("\njobs", ("source", "realisations", "jobs", "expected failed", "drawn"), rows))
     jobs = sum(len(campaign.chunks(n)) for n in campaign.names)
-    out.print(f"\n{jobs} realise jobs, {len(campaign.names)} gather jobs, 1 scene, 1 table; results in {campaign.root}/")
+    decisions = f"{len(campaign.staged)} decisions that may add realise jobs, " if campaign.staged else ""
+    out.print(
+        f"\n{jobs} realise jobs, {decisions}{len(campaign.names)} gather jobs, 1 scene, 1 table; results in {campaign.root}/"
+    )
+    for line in campaign.averaging(min(seen.elements.values())):
+        out.print(f"[bold]note:[/] {line}")
     for name in campaign.config.amplitudes:
         if changes_nothing(campaign, name):
             out.print(
                 f"[bold]note:[/] {name} changes nothing on this instrument with these amplitudes: its rows will be rounding"
             )
     campaign.refuse_unwritable()
+    if config.stop_at and (missing := [name for name in config.stop_at.strata if name not in seen.strata]):
+        raise Fault(f"stop_at.strata: there is no stratum {missing[0]!r}; the scene has {', '.join(seen.strata)}")
     if worst := [n for n, share in lost.items() if share > MOST_LOST]:
         raise Fault(
             f"sources.{worst[0]}: {lost[worst[0]]:.1%} of the draws would fail as unphysical or singular, "
@@ -62,21 +69,36 @@ def overview(campaign: Any) -> None:
         )
 
 
-def _scene(settings: Strata, found: Iterable[Scene]) -> tuple[dict[str, int], list[str], list[list[Any]], list[list[Any]]]:
-    """Pixels of each detector; remarks; rows of the table of the light, and of that of the strata. One band is held at a time."""
-    sizes: dict[str, int] = {}
-    remarks: dict[str, None] = {}  # each once, in their order
-    light: list[list[Any]] = []
-    counts: dict[str, list[int]] = {}
+def _count(campaign: Any, name: str) -> str:
+    """Realisations of a name; where they are not decided yet, of its first stage and at most."""
+    count, most = campaign.realisations(name), campaign.most(name)
+    return str(count) if count == most else f"{count} to {most}"
+
+
+class Seen(NamedTuple):
+    """What a scene is: pixels and elements of each detector, remarks (each once), rows of the light and of the strata."""
+
+    sizes: dict[str, int]
+    elements: dict[str, int]
+    remarks: dict[str, None]
+    light: list[list[Any]]
+    strata: dict[str, list[int]]
+
+
+def _scene(settings: Strata, found: Iterable[Scene]) -> Seen:
+    """What a scene is. One band is held at a time."""
+    seen = Seen({}, {}, {}, [], {})
     for scene in refuse_empty(settings, found):
         part, shares = partition(settings, scene), (0, 0.5, 1)
         i, p = np.quantile(scene.stokes[0], shares).tolist(), np.quantile(dolp(scene.stokes), shares).tolist()
-        sizes[scene.plane] = scene.theta.size
-        remarks |= {scene.remark: None} if scene.remark else {}
-        light.append([scene.band, *i, *p, f"{1 - part.aolp.mean():.1%}"])
+        if scene.plane not in seen.sizes:
+            seen.sizes[scene.plane], seen.elements[scene.plane] = scene.theta.size, np.unique(scene.detector).size
+        if scene.remark:
+            seen.remarks[scene.remark] = None
+        seen.light.append([scene.band, *i, *p, f"{1 - part.aolp.mean():.1%}"])
         for name, n in zip(part.names, tiles.count(part).n_strata[0].astype(int).tolist(), strict=True):
-            counts.setdefault(name, []).append(n)
-    return sizes, list(remarks), light, [[name, *n] for name, n in counts.items()]
+            seen.strata.setdefault(name, []).append(n)
+    return seen
 
 
 def models(campaign: Any, name: str, band: str) -> tuple[IRM, IRM, int]:

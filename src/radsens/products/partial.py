@@ -13,20 +13,21 @@ from radsens.schema import Fault
 
 
 class Standing(NamedTuple):
-    """The rows of one source that stand, None if none do, and how many of its spans are missing."""
+    """The rows of one source that stand, None if none do, how many spans are missing, and whether more may be decided on."""
 
     rows: io.File | None
     missing: int
     spans: int
+    open: bool
 
 
 def stands(campaign: Any, name: str) -> Standing:
     """What stands of a source: its gathered rows, else its chunks that are good."""
-    spans = len(campaign.spans(name))
+    spans, undecided = len(campaign.spans(name)), campaign.most(name) > campaign.realisations(name)
     with suppress(Fault):
-        return Standing(io.read(campaign.gaps(name)), 0, spans)
+        return Standing(io.read(campaign.gaps(name)), 0, spans, undecided)
     chunks = standing(Path(campaign.chunk_folder(name)), campaign.realisations(name), campaign.config.span)
-    return Standing(joined(chunks) if chunks else None, spans - len(chunks), spans)
+    return Standing(joined(chunks) if chunks else None, spans - len(chunks), spans, undecided)
 
 
 def show_partial(campaign: Any, stratum: str) -> None:
@@ -37,12 +38,13 @@ def show_partial(campaign: Any, stratum: str) -> None:
         raise Fault(f"{campaign.root}: no span of any source stands yet, so that there is no table, not even a partial one")
     table, out = tables.sensitivity(files), console()
     chosen = screen.chosen_of(table, stratum)
-    missing = {name: one for name, one in found.items() if one.missing}
+    missing = {name: one for name, one in found.items() if one.missing or one.open}
     if missing:
         out.print(f"[bold red]PARTIAL:[/] {len(missing)} of {len(found)} sources are not complete.")
     for name, one in missing.items():
         rest = f"; its rows are those of {one.rows.attributes['realisation_count']} realisations" if one.rows else ""
-        out.print(f"  {name}: {one.missing} of {one.spans} spans missing{rest}")
+        more = ", and more may be decided on" if one.open else ""
+        out.print(f"  {name}: {one.missing} of {one.spans} spans missing{more}{rest}")
     screen.show_rows(out, chosen, stratum, bool(missing))
     if CONTROL in files:
         screen.show_control(out, campaign, tables.control(files[CONTROL]), tables.strata(files[CONTROL]))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 
 from radsens.gaps.quantities import UNITS
 from radsens.products.grid import console, grid
@@ -55,6 +56,7 @@ def show_table(campaign: Any, stratum: str) -> None:
     about = json.loads((folder / "campaign.json").read_text(encoding="utf-8"))
     show_notes(out, about["sources"], chosen)
     show_agreement(out, table)
+    show_unreached(out, about.get("unreached", []))
     out.print(f"campaign {about['id']}: {folder}/sensitivity.csv, control.csv, strata.csv, campaign.json")
 
 
@@ -80,6 +82,19 @@ def show_control(out: Console, campaign: Any, control: pd.DataFrame, strata: pd.
     on = [name for name, there in campaign.config.measurement if there]
     title = "\ncontrol: largest |gap| without any error" + (f", but with {' and '.join(on)}" if on else "")
     out.print(grid(title, ("band", *HEADS.values(), "no AoLP (small DoLP)"), rows))
+
+
+def show_unreached(out: Console, cells: list[dict[str, Any]]) -> None:
+    """Print which sources have not reached the precision that `stop_at` asks, each with its worst cell."""
+    for source in dict.fromkeys(one["source"] for one in cells):
+        of_source = [one for one in cells if one["source"] == source]
+        worst = of_source[0]
+        name = f"{worst['band']} {worst['quantity']} in {worst['stratum']}"
+        told = "no precision can be told"
+        if worst["total"] is not None:
+            reached, wanted = worst["mc_error"] / worst["total"], worst["wanted"] / worst["total"]
+            told = f"standard error {reached:.2g} of total, {wanted:.2g} is wanted"
+        out.print(f"[bold]stop_at not reached:[/] {source}, in {len(of_source)} cells; the worst is {escape(name)}: {told}")
 
 
 def show_notes(out: Console, sources: dict[str, Any], chosen: pd.DataFrame) -> None:

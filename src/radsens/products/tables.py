@@ -220,7 +220,8 @@ def unreached(frame: pd.DataFrame, rule: StopAt) -> list[dict[str, Any]]:
     """The cells where the precision that was asked is not reached, the worst first; one realisation alone has none."""
     found = []
     for source, rows in frame[frame["n_realisations"] > 1].groupby("source", sort=False):
-        found += [(source, cell) for cell in cells(rule, rows.to_dict("records")) if cell.ratio > 1]
+        records: Any = rows.to_dict("records")
+        found += [(source, cell) for cell in cells(rule, records) if cell.ratio > 1]
     worst_first = sorted(found, key=lambda one: -one[1].ratio)
     return [{"source": source, **cell.model_dump(mode="json")} for source, cell in worst_first]
 
@@ -232,7 +233,9 @@ def summary(
 
     With `stop_at`, that rule and the cells of the table that have not reached it.
     """
-    stopped = {} if rule is None or frame is None else {"stop_at": rule.model_dump(mode="json"), "unreached": unreached(frame, rule)}
+    stopped: dict[str, Any] = {}
+    if rule is not None and frame is not None:
+        stopped = {"stop_at": rule.model_dump(mode="json", exclude_none=True), "unreached": unreached(frame, rule)}
     sources = {
         name: {
             "key": file.attributes["key"],
