@@ -45,7 +45,7 @@ ORIENTATION, LINEARITY, BOTH, CONTROL = "polariser_orientation", "non_linearity"
 SPANS = ("000000-000001", "000002-000003", "000004-000004")
 EVERYTHING = Counter({(CONTROL, "000000-000000"): 1, **{(n, s): 1 for n in (ORIENTATION, LINEARITY, BOTH) for s in SPANS}})
 
-JOB = re.compile(r"^(?:local)?rule (\w+):\n((?:    .*\n)+)", re.MULTILINE)
+JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):\n((?:    .*\n)+)", re.MULTILINE)
 SPAN_JOB = re.compile(r"source=(\w+), key=\w+, span=(\d+-\d+)")
 
 

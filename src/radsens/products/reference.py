@@ -18,6 +18,7 @@ from radsens.scenes import SceneSpec
 from radsens.scenes.grid import Grid
 from radsens.scenes.mixture import Acquisition
 from radsens.sources import SOURCES
+from radsens.stopping import StopAt
 from radsens.transfer.land import Land
 from radsens.transfer.ocean import Ocean
 from radsens.transfer.states import IceCloud, LiquidCloud, Mode
@@ -67,7 +68,8 @@ def _knobs(model: type[BaseModel]) -> str:
 def config_page() -> str:
     """Every knob of a campaign."""
     union: Any = get_args(SceneSpec)[0]
-    parts: list[tuple[str, Any]] = [("Campaign", Config), ("strata", Strata), ("measurement", Measurement)]
+    parts: list[tuple[str, Any]] = [("Campaign", Config), ("strata", Strata), ("stop_at", StopAt)]
+    parts += [("measurement", Measurement)]
     parts += [(f"scene, kind: {m.model_fields['kind'].annotation.__args__[0]}", m) for m in get_args(union)]
     parts += [(f"{n} of a grid: {{start, stop, steps}}", f.annotation) for n, f in Grid.model_fields.items() if n in RANGES]
     parts += PARTS.items()
