@@ -91,6 +91,14 @@ def test_the_margin_is_that_of_a_chi_square(count, drawn):
     assert stopping.margin(nu) == pytest.approx(nu / stats.chi2.ppf(0.1, nu), rel=0.03)
 
 
+def test_replicates_of_sobol_points_give_seven_degrees_of_freedom_however_many_points_they_have():
+    settings = {"stop_at": StopAt(relative_error=0.01), "span": 8, "first": 800, "most": 8000, "drawn": True}
+    assert Stages(**settings, replicates=True).freedom == 7
+    assert Stages(**settings).freedom == stopping.freedom(800, True) > 7
+    pixels = Stages(**{**settings, "drawn": False}, replicates=True)
+    assert pixels.freedom == stopping.freedom(800, False)  # nothing there is a Sobol point
+
+
 @pytest.mark.parametrize("weights", [[1], [1, 1, 1], [3, 1, 0.1]])
 def test_no_quadratic_form_of_normals_has_a_larger_kurtosis_than_a_single_square(weights):
     w = np.array(weights)

@@ -159,7 +159,8 @@ class Campaign:
             most, drawn = self.limit(name), self.drawn(name)
             first = stopping.first_stage(rule, drawn, span, most) if rule else most
             if rule and first < most:
-                found[name] = Stages(stop_at=rule, span=span, first=first, most=most, drawn=drawn)
+                sobol = self.config.sampling == "sobol"
+                found[name] = Stages(stop_at=rule, span=span, first=first, most=most, drawn=drawn, replicates=sobol)
         return found
 
     def averaging(self, pixels: int) -> list[str]:

@@ -10,7 +10,8 @@ that of a sample variance, σ⁴(κ − 1)/m. So in nine cases of ten at least, 
 
 κ is the kurtosis of what `total`² is the mean of, z_r = (m_r − m̄)² N/(N−1) + s_r². Where parameters are drawn, z is to first
 order a quadratic form of normal draws, Σ λ_i x_i², whose kurtosis 3 + 12 Σλ⁴/(Σλ²)² is 15 at most (one draw). Where only
-pixels are, z is a sum over thousands of independent pixels: nearly normal, κ = 3.
+pixels are, z is a sum over thousands of independent pixels: nearly normal, κ = 3. Of Sobol points, the standard error is that
+of 8 replicates, ν = 7; it falls faster than 1/√n, and more are taken than need be.
 
 References
 ----------
@@ -31,6 +32,7 @@ from radsens import kernel, provenance, record
 from radsens.gaps.quantities import QUANTITIES
 from radsens.gaps.strata import ALL
 from radsens.schema import Fault, Frozen, validated
+from radsens.sobol import REPLICATES
 
 DRAWN, PIXELS = 15, 3  # largest kurtosis of z where parameters are drawn, and where pixels alone are: see above [1]
 FEW = 8  # realisations of the first stage where pixels alone are drawn: the image averages already (assumed: s to 25 %)
@@ -76,6 +78,12 @@ class Stages(Frozen):
     first: int = Field(ge=FEW, description="realisations of the first stage, whole spans")
     most: int = Field(ge=FEW, description="realisations of both stages, at most")
     drawn: bool = Field(description="whether parameters are drawn; pixels alone are if not")
+    replicates: bool = Field(False, description="whether they are Sobol points, whose replicates give the standard error")
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the standard error after the first stage."""
+        return REPLICATES - 1 if self.drawn and self.replicates else freedom(self.first, self.drawn)
 
 
 class Cell(Frozen):
@@ -183,7 +191,7 @@ def cells(rule: StopAt, rows: Iterable[Mapping[str, Any]]) -> list[Cell]:
 def decide(key: str, source: str, stages: Stages, found: Iterable[Cell]) -> Decision:
     """How many realisations a source takes, from the cells of its first stage."""
     worst = max(found, key=lambda cell: cell.ratio, default=None)
-    ratio, nu = (worst.ratio if worst else 0.0), freedom(stages.first, stages.drawn)
+    ratio, nu = (worst.ratio if worst else 0.0), stages.freedom
     wanted = needed(stages.first, ratio, nu) if math.isfinite(ratio) else None
     count = stages.most if wanted is None else whole(wanted, stages.span, stages.most)
     return Decision(

@@ -207,16 +207,11 @@ def log_bin(gap):
     return np.int32(np.int32(LOG_HALF - 1) - k) if gap < 0 else np.int32(np.int32(LOG_HALF) + k)
 
 
-@formula
-def single(a, b, c, d):
-    """Four numbers in float32."""
-    return np.float32(a), np.float32(b), np.float32(c), np.float32(d)
-
-
 @kernel
 def add(total, marks, before, first, groups, low, high, centre, scale):
     """Add a histogram to its source's, GROUP bins at a time at their middle; marks is scratch (group)."""
-    start, low, high, centre, scale = np.int32(GROUP * first + GROUP // 2 - HALF), *single(low, high, centre, scale)
+    low, high, centre, scale = np.float32(low), np.float32(high), np.float32(centre), np.float32(scale)
+    start = np.int32(GROUP * first + GROUP // 2 - HALF)
     for g in range(groups):
         m = np.int32(start + np.int32(GROUP) * np.int32(g))  # edges are symmetrical about the centre
         t = np.float32(np.int32(np.int32(abs(m) + ONE_FINE) << SHIFT_FINE).view(np.float32) - np.float32(NEAREST)) * scale
