@@ -50,7 +50,7 @@ class Config(Frozen):
         "knowledge", description="which is wrong: what the processing believes, or the instrument"
     )
     precision: Literal["float64", "float32"] = Field(
-        "float64", description="of the pixel computations; float32 has a floor of about 1e-7 in ΔI/I"
+        "float32", description="of the pixel computations; float32 keeps seven digits of each error, however small it is"
     )
     quantiles: bool = Field(True, description="whether quantiles and histograms are taken, or moments and extremes alone")
     measurement: Measurement = Field(Measurement(), description="noise, quantisation and saturation of all measurements")
