@@ -2,7 +2,8 @@
 
 Basis images, so that a triplet costs one product with a 3×3 matrix; strata sorted and contiguous, so that they are views;
 every array is made once and filled in place, stratum by stratum, so that rows stay in the processor's cache; normals of
-numpy's Philox, drawn in place; moments by sums and dot products; histograms by `bincount`. All in float64.
+numpy's Philox, drawn in place; moments by sums and dot products; histograms by `bincount`, and quantiles of all strata from
+them at once. All in float64.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 
 BINS = 256
 MEAN, STD, MIN, MAX = range(4)
+QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,9 @@ class Baseline:
         self.triplets, self.gaps = np.empty((4, 3 * width)), np.empty(5 * width)
         self.rows, self.index = np.empty((2, width)), np.empty(width, np.intp)
 
-    def realise(self, r: int, histograms: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Moments (stratum, 5, 4) and histograms (stratum, 5, BINS) of a realisation; the first stratum is the whole image."""
+    def realise(self, r: int, histograms: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Moments (stratum, 5, 4), histograms (stratum, 5, BINS) and quantiles (5, stratum, 5) of a realisation, these if the
+        histograms are filled; the first stratum is the whole image."""
         strata = self.job.strata
         moments, sums = np.empty((len(strata) + 1, 5, 4)), np.empty((len(strata) + 1, 5, 3))
         counts = np.zeros((len(strata) + 1, 5, BINS), np.int64)
@@ -76,7 +79,19 @@ class Baseline:
         moments[0, :, MIN], moments[0, :, MAX] = moments[1:, :, MIN].min(axis=0), moments[1:, :, MAX].max(axis=0)
         moments[..., MEAN] = sums[..., 1] / sums[..., 0]
         moments[..., STD] = np.sqrt(np.maximum(sums[..., 2] / sums[..., 0] - moments[..., MEAN] ** 2, 0))
-        return moments, counts
+        return moments, counts, self.quantiles(counts) if histograms else None
+
+    def quantiles(self, counts: np.ndarray) -> np.ndarray:
+        """Quantiles (5, stratum, 5) of all histograms at once, values lying evenly in their bins."""
+        before = np.cumsum(counts, axis=2)
+        width, found = (self.job.high - self.job.low) / BINS, []
+        for level in QUANTILES:
+            place = level * before[..., -1]
+            k = np.minimum((before < place[..., None]).sum(axis=2), BINS - 1)
+            here = np.take_along_axis(counts, k[..., None], axis=2)[..., 0]
+            upto = np.take_along_axis(before, k[..., None], axis=2)[..., 0]
+            found.append(self.job.low + width * (k + 1 - (upto - place) / np.maximum(here, 1)))
+        return np.stack(found)
 
     def measure(self, r: int, here: slice) -> np.ndarray:
         """Counts, less the dark (3, pixel)."""

@@ -221,6 +221,33 @@ def test_quantiles_of_few_counts_are_those_of_their_steps(ideal):
         compare(row, gap)
 
 
+def test_without_quantiles_the_moments_are_the_same_bits(parasol, ocean, strata):
+    part, active = partition(strata, ocean), named(EVERYTHING)
+    both, moments = (
+        equation.realise_band(task(parasol).model_copy(update={"quantiles": asked}), parasol, ocean, part, active, range(2))
+        for asked in (True, False)
+    )
+    np.testing.assert_array_equal(moments.rows[..., :FIRST_QUANTILE], both.rows[..., :FIRST_QUANTILE])
+    assert np.isnan(moments.rows[..., QUANTILE]).all()
+    assert not moments.totals.any()
+    np.testing.assert_array_equal(moments.n, both.n)
+
+
+@pytest.mark.parametrize("n", [(3, 2, 1), (40, 9, 300), (30_000, 10, 5_000)])
+@pytest.mark.parametrize("apart", [0.0, 1.0, 1000.0])
+def test_the_quantiles_of_the_whole_image_are_those_of_the_union_of_its_classes(ideal, n, apart):
+    """Three classes of DoLP, and a fourth that is outside all of them; noise of very different size about common gains."""
+    p = np.repeat([0.1, 0.3, 0.5, 0.9], [*n, 20])
+    scene = states(ideal, 0.2, p, 0.4, band="P1")
+    gain = source(lambda irm: replace(irm, orientation=irm.orientation + apart * np.array([1e-4, -1e-4, 2e-4])))
+    active = [gain, *named({"radiometric_noise": {"snr": 2e4}})]
+    part = partition(Strata(dolp=(0, 0.2, 0.4, 0.6)), scene)
+    found = equation.realise_band(task(ideal), ideal, scene, part, active, range(2))
+    for r in range(2):
+        for row, gap in zip(found.rows[r, 0], image(task(ideal), ideal, scene, active, r), strict=True):
+            compare(row, gap)
+
+
 # --- histograms of a source -------------------------------------------------------------------------------------------
 
 

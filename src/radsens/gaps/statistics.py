@@ -35,6 +35,7 @@ SHIFT_LOG, ONE_LOG = np.int32(23 - LOG_BITS), np.int32((127 + LOG_LOWEST) << LOG
 
 SMALLEST = 1e-30
 ZERO, ONE = np.uint32(0), np.uint32(1)
+LOWER, UPPER = np.uint64(0xFFFFFFFF), np.uint64(32)  # halves of a word
 
 
 @formula
@@ -134,13 +135,12 @@ def distance(k, part, scale):
 @kernel
 def cumulate(before, counts, first, groups):
     """What comes before each group of GROUP neighbouring bins, from group `first` on, and at the end all: (groups + 1)."""
-    total = np.int64(0)
+    total, pairs = np.int64(0), counts.view(np.uint64)  # two bins are added at a time
     for g in range(groups):
-        k = GROUP * (first + g)
+        k = GROUP // 2 * (first + g)
         before[g] = total
-        a, b = counts[k] + counts[k + 1], counts[k + 2] + counts[k + 3]
-        c, d = counts[k + 4] + counts[k + 5], counts[k + 6] + counts[k + 7]
-        total += np.int64(a + b + c + d)
+        both = pairs[k] + pairs[k + 1] + pairs[k + 2] + pairs[k + 3]
+        total += np.int64(both & LOWER) + np.int64(both >> UPPER)
     before[groups] = total
 
 

@@ -191,24 +191,24 @@ def read(row, total, counts, before, span, marks, middle, unit):
 
 
 @kernel
-def below_all(v, parts, counts, before, span, middle, unit):
+def below_all(v, parts, counts, before, span, middle, inverse_unit):
     """How many values of the union of some strata are below v."""
     total = 0.0
     for s in parts:
         if s >= 0 and span[s, 1] > 0:
-            t, scale = v - middle[s], np.float32(1 / unit[s])
+            t, scale = v - middle[s], np.float32(inverse_unit[s])
             total += below(counts[s], before[s], span[s, 0], span[s, 1], t, scale)
     return total
 
 
 @kernel
-def value_of_union(target, low, high, close, parts, counts, before, span, middle, unit):
+def value_of_union(target, low, high, close, parts, counts, before, span, middle, inverse_unit):
     """Value of a union of strata below which there are `target`, between low and high, to `close`.
 
     By the Illinois variant of the false position (Dowell & Jarratt 1971, BIT 11, 168), which keeps the root between.
     """
-    a = below_all(low, parts, counts, before, span, middle, unit) - target
-    b = below_all(high, parts, counts, before, span, middle, unit) - target
+    a = below_all(low, parts, counts, before, span, middle, inverse_unit) - target
+    b = below_all(high, parts, counts, before, span, middle, inverse_unit) - target
     if a >= 0.0:
         return low
     if b <= 0.0:
@@ -218,7 +218,7 @@ def value_of_union(target, low, high, close, parts, counts, before, span, middle
         if high - low <= close:
             break
         v = low + (high - low) * (a / (a - b)) if step % 4 < 3 else 0.5 * (low + high)
-        f = below_all(v, parts, counts, before, span, middle, unit) - target
+        f = below_all(v, parts, counts, before, span, middle, inverse_unit) - target
         if abs(f) < QUARTER:
             return v
         if f < 0.0:
@@ -233,7 +233,7 @@ def value_of_union(target, low, high, close, parts, counts, before, span, middle
 
 
 @kernel
-def quantiles_of_union(row, n, rows, parts, counts, before, span, middle, unit):
+def quantiles_of_union(row, n, rows, parts, counts, before, span, middle, inverse_unit):
     """Quantiles of a row (10), n values, that is the union of strata with known ones, rows (stratum, 10): between two ranks,
     as numpy's default. A quantile of a union is between those of its parts, but for a rank, which dense values hide.
     """
@@ -246,9 +246,9 @@ def quantiles_of_union(row, n, rows, parts, counts, before, span, middle, unit):
             for s in parts:
                 if s >= 0 and span[s, 1] > 0:
                     low, high = min(low, rows[s, i]), max(high, rows[s, i])
-        value = value_of_union(rank + 0.5, low, high, close, parts, counts, before, span, middle, unit)
+        value = value_of_union(rank + 0.5, low, high, close, parts, counts, before, span, middle, inverse_unit)
         if rank < place:
-            upper = value_of_union(rank + 1.5, value, high, close, parts, counts, before, span, middle, unit)
+            upper = value_of_union(rank + 1.5, value, high, close, parts, counts, before, span, middle, inverse_unit)
             value += (place - rank) * (upper - value)
         row[i] = value
 
@@ -259,13 +259,14 @@ def finish(rows, totals, sums, r, cells):
     for q in range(rows.shape[1]):
         k, counts, middle, unit = 1 if q == AOLP else 0, sums.counts[r, q], sums.middle[r, q], sums.unit[r, q]
         for s in range(counts.shape[0]):
-            sums.span[s, 1] = 0
+            sums.span[s, 1], sums.work[0, s] = 0, 1 / unit[s]
             if cells.n_strata[k, s] > 0.0 and cells.parts[s, 0] == s:
                 read(rows[s, q], totals[s, q], counts[s], sums.before[s], sums.span[s], sums.marks, middle[s], unit[s])
         for s in range(counts.shape[0]):
             parts, n = cells.parts[s], cells.n_strata[k, s]
             if n > 0.0 and parts[0] != s:
-                quantiles_of_union(rows[s, q], np.int64(n), rows[:, q], parts, counts, sums.before, sums.span, middle, unit)
+                place = sums.before, sums.span, middle, sums.work[0]
+                quantiles_of_union(rows[s, q], np.int64(n), rows[:, q], parts, counts, *place)
         for s in range(counts.shape[0]):
             first, groups = sums.span[s, 0], sums.span[s, 1]
             counts[s, first * GROUP : (first + groups) * GROUP] = ZERO
