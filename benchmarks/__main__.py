@@ -63,16 +63,16 @@ def of_gram(scene: Scene, part: Partition) -> list[Row]:
 
 
 def of_peers(scene: Scene, part: Partition) -> tuple[list[Row], list[str]]:
-    """punpy on the same five sources, with 35 statistics; what does not agree."""
+    """punpy on the same six sources, in the same strata; what does not agree."""
     called = f"one call, N = {DOCUMENTED}; radsens with histograms"
     notes = {"hand-batched": f"batches of {peers.BATCH}; radsens with histograms", "as documented": called}
     wanted = {"hand-batched": 25, "as documented": 60}
     if not peers.installed():
         return [Row(f"punpy, {way}", None, "≥", wanted[way], note=peers.ABSENT) for way in notes], []
-    job, pixels = peers.measurement(peers.SOURCES, scene, part, peers.statistics), scene.theta.size
-    ours = cases.batch(cases.task(peers.SOURCES, "instrument", "float32", quantiles=True), scene, part, 64)
+    job, pixels = peers.measurement(cases.ALL, scene, part, peers.statistics), scene.theta.size
+    ours = cases.batch(cases.task(cases.ALL, "instrument", "float32", quantiles=True), scene, part, 64)
     rows = peers.batched(job, 3)
-    wrong = peers.disagreement(ours().rows[:, 0][..., peers.STATISTICS].reshape(64, -1), rows)
+    wrong = peers.disagreement(peers.as_theirs(ours().rows), rows)
     jobs: dict[Any, Any] = {
         "radsens": (ours, pixels * 64),
         "hand-batched": (partial(peers.batched, job, 2), pixels * 2 * peers.BATCH),
@@ -82,7 +82,7 @@ def of_peers(scene: Scene, part: Partition) -> tuple[list[Row], list[str]]:
     found["as documented"] = min(once) / pixels / DOCUMENTED * 1e9
     made = {way: f"{notes[way]}: {found[way]:.0f} ns / {found['radsens']:.1f} ns" for way in notes}
     rows_found = [Row(f"punpy, {way}", found[way] / found["radsens"], "≥", wanted[way], note=made[way]) for way in notes]
-    return rows_found, [f"five sources: {wrong} (punpy)"] if wrong else []
+    return rows_found, [f"all sources: {wrong} (punpy)"] if wrong else []
 
 
 def of_campaign() -> tuple[list[Row], list[str]]:

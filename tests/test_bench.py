@@ -124,15 +124,28 @@ def test_a_bias_and_a_number_that_is_none_are_found_out():
 
 
 def test_the_function_given_to_the_peer_measures_what_radsens_does(scene, part):
-    """Both with the same draws: without fields the gaps of one realisation are the same to rounding."""
-    asked = cases.task(cases.SCALARS, "instrument", "float64", quantiles=True)
-    stage = cases.stage(asked, scene, part, 1)
-    rows = cases.realise.worker(stage)[0](0, 1).rows[0, 0]
+    """Both with the same draws: without fields the gaps of one realisation are the same to rounding, in every stratum; a
+    quantile of few pixels is that of a histogram to a part of the spread in its stratum, AoLP's to what its tails allow."""
+    sources = {name: knobs for name, knobs in cases.ALL.items() if name not in ("radiometric_noise", "hf_equalisation")}
+    stage = cases.stage(cases.task(sources, "instrument", "float64", quantiles=True), scene, part, 1)
+    rows = peers.as_theirs(cases.realise.worker(stage)[0](0, 1).rows).reshape(5, 9, 9)
     irm = stage.setting.actual
-    drawn = [np.degrees(irm.orientation[0]), np.log(irm.extinction[0]), irm.relative_transmission[0]]
-    found = peers.measurement(cases.SCALARS, scene, part, peers.statistics).function(*drawn).reshape(5, -1)
-    np.testing.assert_allclose(found[:, :4], rows[:, peers.STATISTICS[:4]], rtol=1e-8, atol=1e-11)
-    np.testing.assert_allclose(found[:4, 4:], rows[:4, peers.STATISTICS[4:]], atol=0.01 * rows[:4, 1].max())
+    drawn = {
+        "polariser_orientation": np.degrees(irm.orientation[0]),
+        "polariser_extinction": np.log(irm.extinction[0]),
+        "relative_transmission": irm.relative_transmission[0],
+        "non_linearity": np.array([np.ravel(irm.non_linearity)[0], 0.0]),
+    }
+    function = peers.measurement(sources, scene, part, peers.statistics).function
+    found = function(*(drawn[name] for name in sources)).reshape(5, 9, 9)
+    np.testing.assert_allclose(found[..., :4], rows[..., :4], rtol=1e-8, atol=1e-11)
+    assert (np.abs(found - rows)[..., 4:] <= 0.01 * rows[..., 1:2]).all()
+
+
+def test_the_quantiles_of_the_peer_are_those_of_numpy():
+    for n in (2, 7, 1000):
+        gaps = np.random.default_rng(n).normal(size=(4, n))
+        np.testing.assert_allclose(peers.quantiles(gaps), np.quantile(gaps, peers.QUANTILES, axis=1).T, rtol=1e-13, atol=1e-15)
 
 
 def test_the_peers_inputs_have_the_amplitudes_of_the_sources(scene, part):
