@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from radsens import chunk, io, random, sobol
+from radsens import chunk, gather, io, random, sobol
 from radsens.campaign import Campaign
 from radsens.config import parse
 from radsens.gaps.statistics import LOG_HALF, TOTAL_BINS, log_bin
@@ -38,7 +38,22 @@ def scene(tmp_path_factory):
 def computed(scene, name, count=12, **changes):
     """Rows of a source over a whole campaign, without files."""
     campaign = Campaign(parse({**TREE, "realisations": count, **changes}))
-    return chunk.compute(campaign.task(name), scene, range(campaign.realisations(name)))
+    return gather.joined([chunk.compute(campaign.task(name), scene, range(campaign.realisations(name)))])
+
+
+def test_histograms_of_chunks_add_up_to_every_gap_of_every_realisation(scene):
+    campaign = Campaign(parse({**TREE, "realisations": 12}))
+    parts = [chunk.compute(campaign.task("both"), scene, span) for span in (range(5), range(5, 12))]
+    found = gather.joined(parts)
+    np.testing.assert_array_equal(found["histogram"].sum(axis=-1), found["n"].sum(axis=0))
+    np.testing.assert_array_equal(found["histogram"], computed(scene, "both")["histogram"])
+
+
+def test_without_quantiles_the_histograms_of_a_chunk_are_empty_in_its_file_too(scene, tmp_path):
+    task = Campaign(parse({**TREE, "quantiles": False})).task("both")
+    chunk.write_chunk(task, scene, range(2), tmp_path / "chunk.nc")
+    read = io.read(tmp_path / "chunk.nc")
+    assert read["histogram_bin"].size == 0 and not gather.joined([read])["histogram"].any()
 
 
 @given(

@@ -12,7 +12,7 @@ import time
 import pytest
 from tests.workflow_tools import TIMEOUT, one_sentence
 
-from radsens import chunk, io, work
+from radsens import chunk, gather, io, work
 from radsens.campaign import Campaign
 from radsens.cli import app, run
 from radsens.config import parse
@@ -334,7 +334,7 @@ def test_what_is_no_work_file_has_no_progress(tmp_path, content):
 def test_batches_grow_until_they_last_from_one_flush_to_the_next_and_are_whole_grains(place, tmp_path, monkeypatch):
     """A clock of 10 ms a realisation: 100 of them last the second between two flushes, and the grain here is 8."""
     campaign, scene, _ = place
-    one = chunk.compute(campaign.task("both"), scene, range(1))
+    one = gather.joined([chunk.compute(campaign.task("both"), scene, range(1))])
     path, sizes, first = tmp_path / "w", [], 0
     with work.opened(path, "0" * 12, range(1000), [0]) as book:
         for _ in range(6):
@@ -349,7 +349,7 @@ def test_batches_grow_until_they_last_from_one_flush_to_the_next_and_are_whole_g
 
 def test_a_realisation_that_lasts_longer_than_a_batch_should_is_kept_alone(place, tmp_path):
     campaign, scene, _ = place
-    one = chunk.compute(campaign.task("both"), scene, range(1))
+    one = gather.joined([chunk.compute(campaign.task("both"), scene, range(1))])
     with work.opened(tmp_path / "w", "0" * 12, range(1000), [0]) as book:
         book.keep(0, chunk.Batch(0, one["mean"], one["histogram"][0], one["saturated"], one["outcome"]), 60.0)
         assert book.size(1, 4, 999) == 1

@@ -15,7 +15,7 @@ import numpy as np
 from radsens import gram, io, provenance, work
 from radsens import instrument as instruments
 from radsens.gaps.quantities import MEANING, QUANTITIES, UNITS
-from radsens.gaps.statistics import LOG_BITS, LOG_HALF, LOG_LOWEST, STATISTICS, TOTAL_BINS
+from radsens.gaps.statistics import STATISTICS, TOTAL_BINS
 from radsens.gaps.strata import Strata, partition, refuse_empty
 from radsens.instrument import Polarimeter
 from radsens.models.irm import DRAWN
@@ -258,11 +258,23 @@ def _variables(
     found["n"] = io.Variable(ROW, n, {"units": "1", "long_name": "pixels"})
     for k, name in enumerate(STATISTICS):
         found[name] = io.Variable(ROW, np.ascontiguousarray(rows[..., k]), {"long_name": f"{name} of the gaps in the image"})
-    bins = f"counts of gaps by sign, power of two from {LOG_LOWEST} and {1 << LOG_BITS} steps in it; bin {LOG_HALF} begins at 0"
-    found["histogram"] = io.Variable((*ROW[1:], "bin"), totals, {"units": "1", "long_name": bins, "sparse": 1})
+    found |= filled(totals)
     found["outcome"] = io.Variable(("realisation", "band"), outcome, {"long_name": "index into outcome_name"})
     found["saturated"] = io.Variable(ROW[:3], saturated, {"units": "1", "long_name": "pixels with a saturated sample"})
     return {**found, **drawn_parameters(gaps, len(span))}
+
+
+def filled(totals: np.ndarray) -> dict[str, io.Variable]:
+    """Histograms (band, stratum, quantity, bin) by the bins that are not empty, a fifth of them after 256 realisations: read,
+    checked and added in a fifth of the time."""
+    bins = np.flatnonzero(totals)
+    counts = totals.ravel()[bins]
+    kind = np.min_scalar_type(counts.max(initial=0))
+    place = "index into the histograms (band, stratum, quantity, bin) as one row"
+    return {
+        "histogram_bin": io.Variable(("filled",), bins.astype(np.uint32), {"units": "1", "long_name": place}),
+        "histogram_count": io.Variable(("filled",), counts.astype(kind), {"units": "1", "long_name": "gaps in the bin"}),
+    }
 
 
 def _predicted(told: list[tuple[gram.Moments, list[int]] | None], count: int, strata: int) -> dict[str, io.Variable]:

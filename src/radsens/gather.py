@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from radsens import io, provenance, work
-from radsens.chunk import span_name, spans
+from radsens.chunk import ROW, span_name, spans
+from radsens.gaps.statistics import LOG_BITS, LOG_HALF, LOG_LOWEST, TOTAL_BINS
 from radsens.schema import Fault
 
 
 def _holds(file: io.File, span: range) -> bool:
     """Whether a chunk is that of a span."""
-    return "realisation" in file.variables and list(file["realisation"]) == list(span)
+    return "realisation" in file.variables and np.array_equal(file["realisation"], span)
 
 
 def _checked(path: Path, key: str, span: range) -> io.File:
@@ -59,19 +60,25 @@ def joined(chunks: Sequence[io.File]) -> io.File:
     first = chunks[0]
     variables = {}
     for name, v in first.variables.items():
-        values = [c[name] for c in chunks]
         if v.dimensions[0] == "realisation":
-            variables[name] = io.Variable(v.dimensions, np.concatenate(values), v.attributes)
-        elif name == "histogram":
-            variables[name] = io.Variable(
-                v.dimensions, np.asarray(np.sum(values, axis=0, dtype=np.int64)), {**v.attributes, "sparse": 1}
-            )
-        else:
+            variables[name] = io.Variable(v.dimensions, np.concatenate([c[name] for c in chunks]), v.attributes)
+        elif v.dimensions[0] != "filled":
             variables[name] = v
+    variables["histogram"] = _added(chunks)
     kept = {k: first.attributes[k] for k in ("key", "scene_key", "scene_sha256", "task")}
     numbers = variables["realisation"].values
     about = {"realisation_first": int(numbers[0]), "realisation_count": len(numbers)}
     return io.File(variables, {**provenance.attributes(), **kept, **about})
+
+
+def _added(chunks: Sequence[io.File]) -> io.Variable:
+    """Sum of the histograms of some chunks, of which each holds the bins that are not empty."""
+    added = np.zeros((*(chunks[0][axis].size for axis in ROW[1:]), TOTAL_BINS), np.int64)
+    row = added.reshape(-1)
+    for one in chunks:
+        row[one["histogram_bin"]] += one["histogram_count"].astype(np.int64)  # no bin of a chunk is named twice
+    bins = f"counts of gaps by sign, power of two from {LOG_LOWEST} and {1 << LOG_BITS} steps in it; bin {LOG_HALF} begins at 0"
+    return io.Variable((*ROW[1:], "bin"), added, {"units": "1", "long_name": bins, "sparse": 1})
 
 
 def _refuse_two_scenes(chunks: Sequence[io.File]) -> None:

@@ -139,7 +139,7 @@ def read(path: str | Path, wanted: Callable[[str], bool] = lambda name: True) ->
         raise Fault(f"{path}: there is no such file")
     try:
         with Dataset(path) as dataset:
-            dataset.set_auto_mask(False)
+            dataset.set_auto_maskandscale(False)  # what is written here is neither masked nor scaled
             attributes = {k: dataset.getncattr(k) for k in dataset.ncattrs()}
             about = {n: {k: v.getncattr(k) for k in v.ncattrs()} for n, v in dataset.variables.items()}
             heads = {
