@@ -9,7 +9,7 @@ inputs of three values, the coefficient of the non-linearity one of two, fields 
 all with correlation "rand". The errors are in the instrument.
 
 * as documented: one call of `propagate_random`, which holds the samples of all realisations at once. N = 1000 takes 6 GiB,
-  so that N = 300 is timed, which costs some 5 % less for each realisation: already then each sample is fresh memory.
+  so that N = 300 is timed: already then each sample is fresh memory.
 * hand-batched: its staged interface, twenty realisations at a time, so that the samples are small.
 
 The job is that of radsens: six sources, and of five gaps in each stratum and in the whole image the mean, the standard
