@@ -37,22 +37,8 @@ from radsens.gaps.strata import Partition
 from radsens.kernel import fma, kernel
 from radsens.models import polarimeter
 from radsens.models.irm import IRM
-from radsens.models.polarimeter import (
-    EXPECTED,
-    HF_ACTUAL,
-    HF_BELIEVED,
-    INVERSE,
-    INVERSE_K,
-    MISMATCH,
-    P0,
-    Q0,
-    S_MEAN,
-    U0,
-    WRONG,
-    B,
-    J,
-    K,
-)  # fmt: skip
+from radsens.models.pixels import INVERSE_K, P0, Q0, S_MEAN, U0, B, J, K
+from radsens.models.polarimeter import EXPECTED, HF_ACTUAL, HF_BELIEVED, INVERSE, MISMATCH, WRONG
 from radsens.realise import Stage, pixels_of, quantities_of
 from radsens.schema import Scene
 from radsens.tiles import count

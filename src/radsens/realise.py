@@ -21,7 +21,8 @@ from radsens.instrument import Polarimeter
 from radsens.kernel import chain, kernel
 from radsens.models import polarimeter
 from radsens.models.irm import DRAWN, IRM
-from radsens.models.polarimeter import REASONS, SATURATE, TABLE_ROWS, simulate
+from radsens.models.pixels import TABLE_ROWS
+from radsens.models.polarimeter import REASONS, SATURATE, simulate
 from radsens.random import address
 from radsens.schema import Frozen, Name, Scene
 from radsens.sources._source import Direction, ErrorSource, Sampling, normals
