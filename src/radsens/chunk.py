@@ -6,6 +6,7 @@ nothing there: those rows have n = 0 and no value.
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from radsens.gaps.statistics import STATISTICS, TOTAL_BINS
 from radsens.gaps.strata import Strata, partition, refuse_empty
 from radsens.instrument import Polarimeter
 from radsens.models.irm import DRAWN
-from radsens.realise import OUTCOMES, Active, BandGaps, Batch, Stage, Task, acting, ended, staged, worker
+from radsens.realise import OUTCOMES, Active, BandGaps, Batch, Stage, Task, acting, ended, staged, without_scene, worker
 from radsens.scenes import SceneSpec, files, render
 from radsens.schema import Fault, Frozen, Name, Scene, validated
 from radsens.sources import SOURCES
@@ -198,9 +199,15 @@ def _of_band(
     band, here = list(job.acting.items())[number]
     if here is None:
         return None
+    stage, told = _told(job, strata, band, here, span)
+    return ended(stage, _batches(stage, number, threads, book)), told
+
+
+def _told(job: Job, strata: Strata, band: str, here: Active, span: range) -> tuple[Stage, tuple[gram.Moments, list[int]]]:
+    """A band made ready, and what the Gram tier says of it, which alone needs the whole scene in memory: then it is let go."""
     scene = files.read(job.scene, band, geometry=False)
     stage = staged(job.task, job.instrument, scene, partition(strata, scene), here, span)
-    return ended(stage, _batches(stage, number, threads, book)), gram.predicted(stage)
+    return without_scene(stage, partial(files.pieces, job.scene, scene.part(np.arange(0)))), gram.predicted(stage)
 
 
 def _batches(stage: Stage, number: int, threads: int, book: work.Work | None) -> Iterator[Batch]:

@@ -28,20 +28,19 @@ taken, without BLAS: bits do not change with the processor. The derivation of (1
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from radsens.gaps.quantities import AOLP, QUANTITIES
-from radsens.gaps.strata import Partition
+from radsens.gaps.strata import BLOCK, Partition
 from radsens.kernel import fma, kernel
 from radsens.models import polarimeter
 from radsens.models.irm import IRM
 from radsens.models.pixels import INVERSE_K, P0, Q0, S_MEAN, U0, B, J, K
 from radsens.models.polarimeter import EXPECTED, HF_ACTUAL, HF_BELIEVED, INVERSE, MISMATCH, WRONG
 from radsens.realise import Stage, pixels_of, quantities_of
-from radsens.schema import Scene
-from radsens.tiles import count
+from radsens.tiles import count, of_cells, ranked
 
 KINDS = ("", "exact", "expected", "first order")  # how the moments of a quantity are known; the first: not at all
 SILENT, EXACT, AVERAGE, FIRST_ORDER = range(len(KINDS))
@@ -266,15 +265,20 @@ def _blocks(partition: Partition) -> Iterator[tuple[np.ndarray, np.ndarray, np.n
 
     The pixels, the cell of LANES of them each, and 1.0 in the true ones.
     """
-    order = np.argsort(partition.cell, kind="stable")
-    sizes = np.bincount(partition.cell, minlength=len(partition.members))
-    spare = -sizes % LANES
-    places = np.repeat(np.cumsum(sizes) - 1, spare)  # of the last pixel of each cell, before which its copies come
-    chosen, true = np.insert(order, places, order[places]), np.insert(np.ones(order.size), places, 0.0)
-    cells = np.repeat(np.arange(sizes.size), (sizes + spare) // LANES)
-    for start in range(0, chosen.size, PIXELS):
-        here = slice(start, start + PIXELS)
-        yield chosen[here], cells[start // LANES : (start + PIXELS) // LANES], true[here]
+    sizes, order = of_cells(partition)[0], np.empty(partition.cell.size, np.int32)
+    padded = -(-sizes // LANES) * LANES
+    first, place = np.cumsum(sizes) - sizes, np.cumsum(padded) - padded  # of each cell in `order`, and with the copies
+    taken = first
+    for start in range(0, order.size, BLOCK):
+        slots, taken = ranked(partition.cell[start : start + BLOCK], taken)
+        order[slots] = np.arange(start, start + slots.size)
+    cells = np.repeat(np.arange(sizes.size), padded // LANES)
+    for start in range(0, LANES * cells.size, PIXELS):
+        here = cells[start // LANES : (start + PIXELS) // LANES]
+        of = np.repeat(here, LANES)
+        rank = start + np.arange(of.size) - place[of]
+        true = (rank < sizes[of] - 1) | (rank == padded[of] - 1)  # the copies come before the last pixel of a cell
+        yield order[first[of] + np.minimum(rank, sizes[of] - 1)], here, true.astype(float)
 
 
 def _means(sums: np.ndarray, partition: Partition, n: np.ndarray) -> np.ndarray:
@@ -340,20 +344,13 @@ def moments(gram: Gram, actual: IRM, believed: IRM, number: int) -> Moments:
     return found
 
 
-def part_of(scene: Scene, chosen: np.ndarray) -> Scene:
-    """Some pixels of a scene, without the further fields of their geometry."""
-    names = ("x", "y", "theta", "detector", "sample", "view", "scene_class")
-    fields = {name: getattr(scene, name)[chosen] for name in names}
-    return replace(scene, stokes=scene.stokes[:, chosen], geometry={}, **fields)
-
-
 def predicted(stage: Stage) -> tuple[Moments, list[int]]:
     """Moments of one band of a task over a span, and of which kind those of each quantity are.
 
     The check beside the pass over the pixels: the draws are the same, so that realisation r here is realisation r there. The
     pixel table is made again, some pixels at a time: kept, it would be the largest thing in memory.
     """
-    return told(stage, lambda chosen: pixels_of(stage.setting.nominal, stage.instrument, part_of(stage.scene, chosen)))
+    return told(stage, lambda chosen: pixels_of(stage.setting.nominal, stage.instrument, stage.scene.part(chosen)))
 
 
 def told(stage: Stage, rows_of: Rows) -> tuple[Moments, list[int]]:

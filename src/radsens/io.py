@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -17,6 +17,7 @@ from radsens.schema import Fault
 CONVENTIONS = "CF-1.11"
 DIGEST = "results_sha256"  # of a file
 VALUES = "sha256"  # of one variable
+SLAB = 1 << 16  # values of the last axis that are read at a time
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def read(path: str | Path, wanted: Callable[[str], bool] = lambda name: True) ->
                 n: Head(v.dimensions, v.shape, _kind(v.dtype), str(about[n].pop(VALUES, "")))
                 for n, v in dataset.variables.items()
             }
-            values = {n: np.asarray(v[...]) for n, v in dataset.variables.items() if wanted(n)}
+            values = {n: _values(v) for n, v in dataset.variables.items() if wanted(n)}
     except (OSError, RuntimeError, ValueError, AttributeError, UnicodeDecodeError) as error:
         raise Fault(f"{path}: not a readable netCDF file ({_words(error)})") from error
     if DIGEST not in attributes:
@@ -155,6 +156,31 @@ def read(path: str | Path, wanted: Callable[[str], bool] = lambda name: True) ->
     if attributes[DIGEST] != _whole(heads | found):
         raise Fault(f"{path}: damaged: its data do not have the digest that was written with them")
     return File({n: Variable(heads[n].dimensions, v, about[n]) for n, v in values.items()}, attributes)
+
+
+def _values(variable: Any) -> np.ndarray:
+    """Values of a variable; some at a time if they are many, since the library holds those of one reading twice."""
+    size = variable.shape[-1] if variable.shape else 0
+    if size <= SLAB or variable.chunking() != "contiguous":
+        return np.asarray(variable[...])
+    found = np.empty(variable.shape, variable.dtype)
+    for first in range(0, size, SLAB):
+        found[..., first : first + SLAB] = variable[..., first : first + SLAB]
+    return found
+
+
+def slices(path: str | Path, names: Sequence[str], size: int) -> Iterator[dict[str, np.ndarray]]:
+    """Values of some variables of a file, so many of their last axis at a time; at least one piece.
+
+    They are those of a file that `read` has found whole, and are not checked again.
+    """
+    try:
+        with Dataset(path) as dataset:
+            dataset.set_auto_mask(False)
+            for first in range(0, max(dataset[names[0]].shape[-1], 1), size):
+                yield {name: np.asarray(dataset[name][..., first : first + size]) for name in names}
+    except (OSError, RuntimeError) as error:
+        raise Fault(f"{path}: cannot be read any more ({_words(error)})") from error
 
 
 def set_aside(path: Path, why: str) -> Fault:

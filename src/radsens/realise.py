@@ -7,6 +7,7 @@ pixel is read once for a block. What a realisation gives depends on its number a
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -20,14 +21,15 @@ from radsens.gaps.sums import FAULTS, aim, aim_again, begin, count_group, discar
 from radsens.instrument import Polarimeter
 from radsens.kernel import chain, kernel
 from radsens.models import polarimeter
-from radsens.models.irm import DRAWN, IRM
+from radsens.models.irm import IRM, drawn
 from radsens.models.pixels import TABLE_ROWS
 from radsens.models.polarimeter import REASONS, SATURATE, simulate
 from radsens.random import address
 from radsens.schema import Frozen, Name, Scene
 from radsens.sources._source import Direction, ErrorSource, Sampling, normals
-from radsens.tiles import GROUP, ROW, Image, count, in_strata, lay, of_strata, pilots
+from radsens.tiles import GROUP, ROW, count, in_strata, laid, of_strata
 
+PIECE = 8192  # pixels whose table, in float64, is made at a time
 BLOCK = 4  # realisations that share a reading of the pixels, at most
 BLOCK_BYTES = 64 << 20  # of the histograms of a block, at most
 LAST_REASON = len(REASONS) - 1
@@ -257,7 +259,7 @@ class Setting(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """One band of a task over a span, before its pixels are laid out."""
+    """One band of a task over a span, before its pixels are laid out; `pieces` gives those of the scene, so many at a time."""
 
     task: Task
     instrument: Polarimeter
@@ -265,6 +267,7 @@ class Stage(NamedTuple):
     partition: Partition
     span: range
     setting: Setting
+    pieces: Callable[[int], Iterable[Scene]]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -286,17 +289,14 @@ def pixels_of(nominal: IRM, instrument: Polarimeter, scene: Scene) -> np.ndarray
     return polarimeter.pixel_table(nominal, scene, f"{instrument.name}.{scene.band}")
 
 
-def laid(table: np.ndarray, partition: Partition, scene: Scene, precision: str) -> tuple[Image, Image]:
-    """Tiles of all pixels, cell by cell, and of those that stand for their cell."""
-    weights = np.stack([np.ones(partition.aolp.size), partition.aolp])
-    order = np.lexsort((np.arange(partition.cell.size), ~partition.aolp, partition.cell))
-    given = partition.cell, table, weights, scene, precision
-    return lay(order, *given, cut=True), lay(pilots(partition), *given, cut=False)
-
-
 def staged(task: Task, instrument: Polarimeter, scene: Scene, partition: Partition, active: Active, span: range) -> Stage:
     """One band of a task over a span; the arguments are those of `realise_band`."""
-    return Stage(task, instrument, scene, partition, span, prepared(task, instrument, scene.band, active, span))
+    return Stage(task, instrument, scene, partition, span, prepared(task, instrument, scene.band, active, span), scene.pieces)
+
+
+def without_scene(stage: Stage, pieces: Callable[[int], Iterable[Scene]]) -> Stage:
+    """The same stage, which keeps no pixel of its scene in memory: they are read again piece by piece."""
+    return stage._replace(scene=stage.scene.part(np.arange(0)), pieces=pieces)
 
 
 def worker(stage: Stage, threads: int = 1) -> tuple[Callable[[int, int], Batch], int]:
@@ -306,8 +306,8 @@ def worker(stage: Stage, threads: int = 1) -> tuple[Callable[[int, int], Batch],
     multiple, so that each reading of the pixels serves as many as it can.
     """
     task, setting, span, shape = stage.task, stage.setting, stage.span, stage.shape
-    table = pixels_of(setting.nominal, stage.instrument, stage.scene)
-    image, pilot_image = laid(table, stage.partition, stage.scene, task.precision)
+    table_of = partial(pixels_of, setting.nominal, stage.instrument)
+    image, pilot_image = laid(stage.pieces(PIECE), table_of, stage.partition, task.precision)
     cells, samples = count(stage.partition, task.quantiles), setting.nominal.relative_transmission.size
     counted = cells.n_strata.shape[1], shape[1]
     block = int(np.clip(BLOCK_BYTES // (counted[0] * counted[1] * BINS * 4), 1, BLOCK))
@@ -350,7 +350,7 @@ def ended(stage: Stage, batches: Iterable[Batch]) -> BandGaps:
         here = slice(batch.first, batch.stop)
         rows[here], saturated[here], outcome[here] = batch.rows, batch.saturated, batch.outcome
         totals += batch.totals
-    return BandGaps(n, rows, totals, saturated, outcome, drawn(stage.setting, size))
+    return BandGaps(n, rows, totals, saturated, outcome, drawn(*stage.setting[:3], size))
 
 
 def realise_band(
@@ -383,23 +383,8 @@ def gap_image(task: Task, instrument: Polarimeter, scene: Scene, active: Active,
     """Gaps of all pixels of one band in one realisation: (quantity, pixel), with the draws and kernels of `realise_band`."""
     setting = prepared(task, instrument, scene.band, active, range(realisation, realisation + 1))
     pixels, samples = scene.theta.size, setting.nominal.relative_transmission.size
-    table = pixels_of(setting.nominal, instrument, scene)
-    everywhere = np.arange(pixels), np.zeros(pixels, np.int64), table, np.ones((2, pixels))
-    image = lay(*everywhere, scene, task.precision, cut=False)
+    whole = Partition((), np.zeros(pixels, np.int16), np.zeros((1, 0), np.int64), np.ones(pixels, bool))
+    image, _ = laid(scene.pieces(PIECE), partial(pixels_of, setting.nominal, instrument), whole, task.precision)
     out = np.zeros((len(quantities_of(setting.nominal)), image.detector.size), task.precision)
     image_pass(out, image, setting.parameters[0], setting.switch, realisation, setting.keys, samples)
     return out[:, :pixels].astype(float)
-
-
-def drawn(setting: Setting, count: int) -> dict[str, np.ndarray]:
-    """Parameters of the models as drawn, each from the model that it is wrong in, or nominal: (realisation, ...).
-
-    Those of `irm.DRAWN`, in its units, (realisation, sample) or (realisation,).
-    """
-    found = {}
-    for name, (unit, per_sample) in DRAWN.items():
-        of = [np.asarray(getattr(irm, name)) for irm in (setting.nominal, setting.believed, setting.actual)]
-        value = of[1] if of[1].shape != of[0].shape or (of[1] != of[0]).any() else of[2]
-        shape = (count, setting.nominal.relative_transmission.size) if per_sample else (count,)
-        found[name] = np.broadcast_to(np.degrees(value) if unit == "degree" else value, shape)
-    return found

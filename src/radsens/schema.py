@@ -1,7 +1,8 @@
 """Frozen records shared by every room of the house."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, get_args
 
 import numpy as np
@@ -155,3 +156,13 @@ class Scene:
     shape: tuple[int, int]
     geometry: dict[str, np.ndarray]
     remark: str = ""
+
+    def part(self, chosen: np.ndarray | slice) -> "Scene":
+        """Some of its pixels, without the further fields of their geometry."""
+        names = ("x", "y", "theta", "detector", "sample", "view", "scene_class")
+        fields = {name: getattr(self, name)[chosen] for name in names}
+        return replace(self, stokes=self.stokes[:, chosen], geometry={}, **fields)
+
+    def pieces(self, size: int) -> Iterator["Scene"]:
+        """All of its pixels in their order, so many at a time; at least one piece."""
+        return (self.part(slice(first, first + size)) for first in range(0, max(self.theta.size, 1), size))

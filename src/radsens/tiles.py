@@ -1,17 +1,21 @@
 """The pixels of a band in tiles of one cell each, and how many there are of each cell and stratum."""
 
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from radsens.gaps.strata import Partition
+from radsens.gaps.strata import BLOCK, Partition
 from radsens.gaps.sums import PILOTS, Cells
+from radsens.models.pixels import TABLE_ROWS
 from radsens.schema import Scene
 
 ROW = 512  # pixels of a tile at most
 PAD = 64  # tiles are padded to multiples of it
 GROUP = 8  # tiles of a cell whose pixels are counted together: a histogram that was left is slow to come back to
+
+Table = Callable[[Scene], np.ndarray]  # pixels → their table, (TABLE_ROWS, pixel)
 
 
 class Image(NamedTuple):
@@ -29,30 +33,83 @@ class Image(NamedTuple):
     sample: np.ndarray
 
 
-def lay(order: np.ndarray, cell: np.ndarray, table: np.ndarray, weights: np.ndarray, scene: Scene, kind: str, cut: bool) -> Image:
-    """Tiles of the pixels `order`, padded with copies; if `cut`, one cell each, its pixels with an angle coming first.
-
-    weights (2, pixel): 1 in pixels that count, 1 in those of them with an angle.
-    """
-    parts = np.split(order, np.flatnonzero(np.diff(cell[order])) + 1) if cut else [order]
-    chosen, start = [], 0
+def room(n: np.ndarray, kind: str) -> Image:
+    """Tiles of one cell each for n (2, cell) pixels, of which the first have an angle, with nothing in them yet."""
+    start = 0
     tiles: list[tuple[int, ...]] = []
     groups: list[tuple[int, ...]] = []
-    for pixels in parts:
+    for cell, (pixels, angle) in enumerate(n.T.astype(int).tolist()):
         begin = len(tiles)
-        for first in range(0, pixels.size, ROW):
-            part = pixels[first : first + ROW]
-            size = -(-part.size // PAD) * PAD
-            chosen.append(np.concatenate([part, np.full(size - part.size, part[-1])]))
-            n = np.count_nonzero(weights[:, part], axis=1)
-            tiles.append((start, size, *n))
+        for first in range(0, pixels, ROW):
+            true = min(ROW, pixels - first)
+            size = -(-true // PAD) * PAD
+            tiles.append((start, size, true, min(max(angle - first, 0), true)))
             start += size
         cuts = pairwise([*range(begin, len(tiles), GROUP), len(tiles)])
-        groups += [(a, b, cell[pixels[0]], a == begin, b == len(tiles)) for a, b in cuts]
-    index = np.concatenate(chosen)
-    pixels = np.concatenate([table[:, c].astype(kind).ravel() for c in chosen])
-    addresses = (scene.detector[index].astype(np.uint32), scene.sample[index].astype(np.uint32))
-    return Image(np.array(groups, dtype=np.int64), np.array(tiles, dtype=np.int64), pixels, *addresses)
+        groups += [(a, b, cell, a == begin, b == len(tiles)) for a, b in cuts]
+    words = np.zeros(start, np.uint32), np.zeros(start, np.uint32)
+    return Image(np.array(groups, np.int64), np.array(tiles, np.int64), np.zeros(start * TABLE_ROWS, kind), *words)
+
+
+def put(image: Image, slots: np.ndarray, table: np.ndarray, detector: np.ndarray, sample: np.ndarray) -> None:
+    """Put pixels into their slots, numbered through all tiles: rows of the pixel table (TABLE_ROWS, slot), and addresses."""
+    tile = np.searchsorted(image.tiles[:, 0], slots, side="right") - 1
+    start, size = image.tiles[tile, 0], image.tiles[tile, 1]
+    place = start * TABLE_ROWS + (slots - start)
+    for row in table:
+        image.pixels[place] = row
+        place += size
+    image.detector[slots], image.sample[slots] = detector, sample
+
+
+def pad(image: Image) -> None:
+    """Fill up each tile with copies of its last pixel."""
+    for start, size, true, _ in image.tiles[image.tiles[:, 2] < image.tiles[:, 1]]:
+        rows = image.pixels[start * TABLE_ROWS : (start + size) * TABLE_ROWS].reshape(TABLE_ROWS, size)
+        rows[:, true:] = rows[:, true - 1 : true]
+        for words in (image.detector, image.sample):
+            words[start + true : start + size] = words[start + true - 1]
+
+
+def ranked(key: np.ndarray, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slots of some pixels, those of a class one after the other, from the first that is not taken (class); and this then."""
+    n = np.bincount(key, minlength=taken.size)
+    slots, order = np.empty(key.size, np.int64), np.argsort(key, kind="stable")
+    slots[order] = np.arange(key.size) - np.repeat(np.cumsum(n) - n, n)
+    return slots + taken[key], taken + n
+
+
+def laid(pieces: Iterable[Scene], table_of: Table, partition: Partition, kind: str) -> tuple[Image, Image]:
+    """Tiles of all pixels, cell by cell, and of those that stand for their cell.
+
+    Of the scene, its pixels in their order, and of its table there is one piece at a time: together they would take many times
+    the room of the tiles. Pixels of a cell keep their order, those with an angle come first.
+    """
+    chosen, n = pilots(partition), of_cells(partition)
+    image, standing = room(n, kind), room(np.full((2, 1), chosen.size), kind)
+    begins = image.tiles[image.groups[image.groups[:, 3] == 1, 0], 0]  # no cell is empty
+    taken, first = np.stack([begins, begins + n[1]], axis=1).ravel(), 0
+    for piece in pieces:
+        here = slice(first, first + piece.theta.size)
+        table = table_of(piece)
+        slots, taken = ranked(2 * partition.cell[here].astype(np.int64) + ~partition.aolp[here], taken)
+        put(image, slots, table, piece.detector, piece.sample)
+        mine = np.flatnonzero((here.start <= chosen) & (chosen < here.stop))
+        which = chosen[mine] - first
+        put(standing, mine, table[:, which], piece.detector[which], piece.sample[which])
+        first = here.stop
+    pad(image)
+    pad(standing)
+    return image, standing
+
+
+def of_cells(partition: Partition) -> np.ndarray:
+    """Pixels of each cell, and those of them with an angle: (2, cell)."""
+    found = np.zeros((2, len(partition.members)), np.int64)
+    for first in range(0, partition.cell.size, BLOCK):
+        cell, angle = (field[first : first + BLOCK] for field in (partition.cell, partition.aolp))
+        found += [np.bincount(c, minlength=found.shape[1]) for c in (cell, cell[angle])]
+    return found
 
 
 def count(partition: Partition, quantiles: bool = True) -> Cells:
@@ -71,7 +128,7 @@ def count(partition: Partition, quantiles: bool = True) -> Cells:
         parts[0, : whole.size] = whole
     if not quantiles:
         leaves, parts = leaves[:, :0], parts[:, :0]
-    n = np.stack([np.bincount(partition.cell, w, len(members)) for w in (None, partition.aolp)]).astype(float)
+    n = of_cells(partition).astype(float)
     return Cells(n, members, np.ascontiguousarray(leaves), np.ascontiguousarray(parts), gathered(n, members, size))
 
 

@@ -18,7 +18,7 @@ from radsens.schema import Fault, Frozen, Scene
 
 ALL = "all"
 MOST_CELLS = 400
-BLOCK = 1 << 18  # pixels whose fields are computed at a time
+BLOCK = 1 << 16  # pixels whose fields are computed at a time
 
 Edges = Annotated[tuple[float, ...], Field(min_length=2)]
 
@@ -125,13 +125,24 @@ def _measured(strata: Strata, scene: Scene, field: str, part: slice) -> tuple[np
 
 def partition(strata: Strata, scene: Scene) -> Partition:
     """Cells and strata of a scene in its band."""
-    found = [classes(strata, scene, f) for f in strata.fields]
-    shape = [len(names) + 1 for _, names in found]  # the first class of each field is outside its edges
-    codes = np.zeros(scene.theta.size, np.int32)
-    for (index, _), size in zip(found, shape, strict=True):
-        codes = codes * np.int32(size) + (index + 1)
-    occupied = np.bincount(codes, minlength=1) > 0
-    used, cell = np.flatnonzero(occupied), (np.cumsum(occupied) - 1)[codes]
+    codes, angle = np.zeros(scene.theta.size, np.int32), np.zeros(scene.theta.size, bool)
+    blocks = [slice(a, a + BLOCK) for a in range(0, max(scene.theta.size, 1), BLOCK)]
+    for here in blocks:
+        piece = scene.part(here)
+        found = [(index + 1, names) for index, names in (classes(strata, piece, f) for f in strata.fields)]
+        shape = [len(names) + 1 for _, names in found]  # the first class of each field is outside its edges
+        for (index, _), size in zip(found, shape, strict=True):
+            codes[here] = codes[here] * np.int32(size) + index
+        angle[here] = dolp(piece.stokes) > strata.aolp_min_dolp
+    occupied = np.zeros(int(np.prod(shape)), bool)
+    for here in blocks:
+        occupied[codes[here]] = True
+    used = np.flatnonzero(occupied)
+    if used.size > MOST_CELLS:
+        raise Fault(f"strata: {used.size} cells in band {scene.band}, at most {MOST_CELLS} are allowed; give fewer classes")
+    number, cell = (np.cumsum(occupied) - 1).astype(np.int16), np.zeros(scene.theta.size, np.int16)
+    for here in blocks:
+        cell[here] = number[codes[here]]
     place = np.array(np.unravel_index(used, shape)) - 1 if found else np.zeros((0, used.size), int)
     names, member = [ALL], [np.zeros(used.size, int)]
     for (_, more), index in zip(found, place, strict=True):
@@ -142,10 +153,7 @@ def partition(strata: Strata, scene: Scene) -> Partition:
         crossed = len(names) + place[i] * (shape[j] - 1) + place[j]
         member.append(np.where((place[i] < 0) | (place[j] < 0), -1, crossed))
         names += [f"{a}|{b}" for a in found[i][1] for b in found[j][1]]
-    members = np.stack(member, axis=1)
-    if used.size > MOST_CELLS:
-        raise Fault(f"strata: {used.size} cells in band {scene.band}, at most {MOST_CELLS} are allowed; give fewer classes")
-    return Partition(tuple(names), cell.astype(np.int64), members, dolp(scene.stokes) > strata.aolp_min_dolp)
+    return Partition(tuple(names), cell, np.stack(member, axis=1), angle)
 
 
 def refuse_empty(strata: Strata, scenes: Iterable[Scene]) -> Iterator[Scene]:

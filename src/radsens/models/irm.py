@@ -106,3 +106,17 @@ def nominal(instrument: Polarimeter, band: str, noise: bool = False, quantisatio
         saturation=saturation,
     )
     return irm.with_instrument_noise() if noise else irm
+
+
+def drawn(nominal: IRM, actual: IRM, believed: IRM, count: int) -> dict[str, np.ndarray]:
+    """Parameters as drawn, each from the model that it is wrong in, or nominal: (realisation, ...).
+
+    Those of `DRAWN`, in its units, (realisation, sample) or (realisation,).
+    """
+    found = {}
+    for name, (unit, per_sample) in DRAWN.items():
+        of = [np.asarray(getattr(irm, name)) for irm in (nominal, believed, actual)]
+        value = of[1] if of[1].shape != of[0].shape or (of[1] != of[0]).any() else of[2]
+        shape = (count, nominal.relative_transmission.size) if per_sample else (count,)
+        found[name] = np.broadcast_to(np.degrees(value) if unit == "degree" else value, shape)
+    return found

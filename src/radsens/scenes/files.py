@@ -4,6 +4,7 @@ The pixels of a detector stand in it once, each variable under its name and that
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,9 @@ def about(path: str | Path) -> tuple[tuple[str, ...], dict[str, Any]]:
 
 
 def read(path: str | Path, band: str, geometry: bool = True) -> Scene:
-    """One band of a file, which alone is read and checked; without the further fields of its pixels if they are not asked for.
+    """One band of a file, which alone is read and checked.
+
+    If the further fields of its pixels are not asked for, they are left out, and integers are as short as in the file.
 
     Raises
     ------
@@ -119,5 +122,16 @@ def read(path: str | Path, band: str, geometry: bool = True) -> Scene:
             if n.startswith(GEOMETRY) and v.dimensions == (PIXEL + plane,)
         },
         remark=str(stokes.attributes.get("comment", "")),
-        **{n: v.astype(np.int64) if v.dtype.kind in "iu" else v for n, v in fields.items()},
+        **{n: v.astype(np.int64) if geometry and v.dtype.kind in "iu" else v for n, v in fields.items()},
     )
+
+
+def pieces(path: str | Path, scene: Scene, size: int) -> Iterator[Scene]:
+    """The pixels of a band that `read` has found in a file, in their order, so many at a time: its scene need not be kept.
+
+    `scene` is that of `read`, or what is left of it: without pixels it tells the band all the same.
+    """
+    light, fields = STOKES + scene.band, {name: f"{name}_{scene.plane}" for name in FIELDS}
+    for values in io.slices(path, (light, *fields.values()), size):
+        found: dict[str, Any] = {name: values[n] for name, n in fields.items()}
+        yield replace(scene, stokes=values[light], geometry={}, **found)
