@@ -11,7 +11,8 @@ import numpy as np
 from radsens.gaps.quantities import QUANTITIES, gap_row, intensity_gap_row
 from radsens.gaps.strata import Partition, dolp
 from radsens.models import polarimeter
-from radsens.models.polarimeter import INVERSE, INVERSE_K, P0, Q0, U0, J
+from radsens.models.pixels import INVERSE_K, P0, Q0, S_MEAN, U0, J
+from radsens.models.polarimeter import INVERSE
 from radsens.realise import Measurement, Task, realise_band
 from radsens.scenes.uniform import patches
 from radsens.sources import SOURCES
@@ -50,7 +51,7 @@ def gaps(actual, believed, scene, count=1, disturbed=0.0, optics=None):
     table = polarimeter.pixel_table(fixed_part(actual), scene, "test")
     if optics is not None:
         back = polarimeter.pixel_table(optics, scene, "test")
-        table[J:Q0], table[INVERSE_K:J] = back[J:Q0], back[INVERSE_K:J]
+        table[J:Q0], table[INVERSE_K:S_MEAN] = back[J:Q0], back[INVERSE_K:S_MEAN]
     samples, n = (3 if actual.polarised else 1), table.shape[1]
     out = np.zeros((count, len(QUANTITIES) if samples == 3 else 1, n))
     fields, common, hit = np.zeros((6, n), np.float32), np.zeros(n), np.zeros(n)

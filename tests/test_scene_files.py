@@ -92,6 +92,23 @@ def test_a_band_comes_back_as_it_was_with_its_further_fields_in_single_precision
     assert files.read(path, band, geometry=False).geometry == {}
 
 
+@pytest.mark.parametrize("size", [1 << 10, 1 << 20])
+def test_the_pieces_of_a_band_are_its_pixels_in_their_order(path, size):
+    whole = files.read(path, "P2", geometry=False)
+    found = list(files.pieces(path, whole.part(np.arange(0)), size))
+    assert [piece.theta.size for piece in found] == [piece.theta.size for piece in whole.pieces(size)]
+    for name in ("stokes", *files.FIELDS):
+        joined = np.concatenate([getattr(piece, name) for piece in found], axis=-1)
+        np.testing.assert_array_equal(joined, getattr(whole, name), strict=True)
+    assert {(piece.band, piece.plane, piece.class_names) for piece in found} == {("P2", whole.plane, whole.class_names)}
+
+
+def test_a_file_that_goes_away_between_its_pieces_is_told_in_a_sentence(path, tmp_path):
+    whole = files.read(path, "P2", geometry=False)
+    with pytest.raises(Fault, match=r"gone.nc: cannot be read any more \("):
+        list(files.pieces(tmp_path / "gone.nc", whole, 100))
+
+
 def test_a_file_tells_its_bands_and_whose_it_is_and_holds_the_pixels_of_each_detector_once(path):
     bands, about = files.about(path)
     assert bands == BANDS

@@ -20,7 +20,7 @@ from radsens.gaps.statistics import STATISTICS, TOTAL_BINS
 from radsens.gaps.strata import Strata, partition, refuse_empty
 from radsens.instrument import Polarimeter
 from radsens.models.irm import DRAWN
-from radsens.realise import OUTCOMES, Active, BandGaps, Batch, Stage, Task, acting, ended, staged, without_scene, worker
+from radsens.realise import OUTCOMES, Active, BandGaps, Batch, Stage, Task, acting, ended, staged, worker
 from radsens.scenes import SceneSpec, files, render
 from radsens.schema import Fault, Frozen, Name, Scene, validated
 from radsens.sources import SOURCES
@@ -207,7 +207,8 @@ def _told(job: Job, strata: Strata, band: str, here: Active, span: range) -> tup
     """A band made ready, and what the Gram tier says of it, which alone needs the whole scene in memory: then it is let go."""
     scene = files.read(job.scene, band, geometry=False)
     stage = staged(job.task, job.instrument, scene, partition(strata, scene), here, span)
-    return without_scene(stage, partial(files.pieces, job.scene, scene.part(np.arange(0)))), gram.predicted(stage)
+    left = scene.part(np.arange(0))
+    return stage._replace(scene=left, pieces=partial(files.pieces, job.scene, left)), gram.predicted(stage)
 
 
 def _batches(stage: Stage, number: int, threads: int, book: work.Work | None) -> Iterator[Batch]:

@@ -22,8 +22,8 @@ from radsens.instrument import Polarimeter
 from radsens.kernel import chain, kernel
 from radsens.models import polarimeter
 from radsens.models.irm import IRM, drawn
-from radsens.models.pixels import TABLE_ROWS
-from radsens.models.polarimeter import REASONS, SATURATE, simulate
+from radsens.models.pixels import LINEAR_ROWS, TABLE_ROWS
+from radsens.models.polarimeter import LINEAR, REASONS, SATURATE, simulate
 from radsens.random import address
 from radsens.schema import Frozen, Name, Scene
 from radsens.sources._source import Direction, ErrorSource, Sampling, normals
@@ -120,7 +120,7 @@ def desk(samples: int, quantities: int, kind: str) -> Desk:
 def simulate_tile(image, tile, desk, quantities, samples, realisation, keys, p, switch):
     """Gaps (quantity, size) of a tile in one realisation, and 1 in pixels with a saturated sample (size)."""
     start, size, height = image.tiles[tile, 0], image.tiles[tile, 1], quantities + samples + 3
-    pixels = image.pixels[start * TABLE_ROWS : (start + size) * TABLE_ROWS].reshape((TABLE_ROWS, size))
+    pixels = image.pixels[start * image.rows : (start + size) * image.rows].reshape((image.rows, size))
     rows, words = desk.rows[: height * size].reshape((height, size)), desk.words[: 4 * size].reshape((4, size))
     gaps, d = rows[:quantities], rows[quantities : height - 3]
     x, hit, common = rows[height - 3], rows[height - 2], rows[height - 1]
@@ -259,7 +259,10 @@ class Setting(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """One band of a task over a span, before its pixels are laid out; `pieces` gives those of the scene, so many at a time."""
+    """One band of a task over a span, before its pixels are laid out.
+
+    For that `pieces` gives those of the scene in their order, so many at a time: the scene itself need no longer hold them.
+    """
 
     task: Task
     instrument: Polarimeter
@@ -289,14 +292,14 @@ def pixels_of(nominal: IRM, instrument: Polarimeter, scene: Scene) -> np.ndarray
     return polarimeter.pixel_table(nominal, scene, f"{instrument.name}.{scene.band}")
 
 
+def rows_of(switch: np.ndarray) -> int:
+    """How many rows of the pixel table the stages that are on read."""
+    return LINEAR_ROWS if switch[LINEAR] else TABLE_ROWS
+
+
 def staged(task: Task, instrument: Polarimeter, scene: Scene, partition: Partition, active: Active, span: range) -> Stage:
     """One band of a task over a span; the arguments are those of `realise_band`."""
     return Stage(task, instrument, scene, partition, span, prepared(task, instrument, scene.band, active, span), scene.pieces)
-
-
-def without_scene(stage: Stage, pieces: Callable[[int], Iterable[Scene]]) -> Stage:
-    """The same stage, which keeps no pixel of its scene in memory: they are read again piece by piece."""
-    return stage._replace(scene=stage.scene.part(np.arange(0)), pieces=pieces)
 
 
 def worker(stage: Stage, threads: int = 1) -> tuple[Callable[[int, int], Batch], int]:
@@ -307,7 +310,7 @@ def worker(stage: Stage, threads: int = 1) -> tuple[Callable[[int, int], Batch],
     """
     task, setting, span, shape = stage.task, stage.setting, stage.span, stage.shape
     table_of = partial(pixels_of, setting.nominal, stage.instrument)
-    image, pilot_image = laid(stage.pieces(PIECE), table_of, stage.partition, task.precision)
+    image, pilot_image = laid(stage.pieces(PIECE), table_of, stage.partition, rows_of(setting.switch), task.precision)
     cells, samples = count(stage.partition, task.quantiles), setting.nominal.relative_transmission.size
     counted = cells.n_strata.shape[1], shape[1]
     block = int(np.clip(BLOCK_BYTES // (counted[0] * counted[1] * BINS * 4), 1, BLOCK))
@@ -384,7 +387,8 @@ def gap_image(task: Task, instrument: Polarimeter, scene: Scene, active: Active,
     setting = prepared(task, instrument, scene.band, active, range(realisation, realisation + 1))
     pixels, samples = scene.theta.size, setting.nominal.relative_transmission.size
     whole = Partition((), np.zeros(pixels, np.int16), np.zeros((1, 0), np.int64), np.ones(pixels, bool))
-    image, _ = laid(scene.pieces(PIECE), partial(pixels_of, setting.nominal, instrument), whole, task.precision)
+    table_of = partial(pixels_of, setting.nominal, instrument)
+    image, _ = laid(scene.pieces(PIECE), table_of, whole, rows_of(setting.switch), task.precision)
     out = np.zeros((len(quantities_of(setting.nominal)), image.detector.size), task.precision)
     image_pass(out, image, setting.parameters[0], setting.switch, realisation, setting.keys, samples)
     return out[:, :pixels].astype(float)

@@ -8,7 +8,6 @@ import numpy as np
 
 from radsens.gaps.strata import BLOCK, Partition
 from radsens.gaps.sums import PILOTS, Cells
-from radsens.models.pixels import TABLE_ROWS
 from radsens.schema import Scene
 
 ROW = 512  # pixels of a tile at most
@@ -23,17 +22,18 @@ class Image(NamedTuple):
 
     groups (group, 5): first tile and the one after the last of some of one cell, that cell, whether they are its first, or
     last; tiles (tile, 4): first pixel, size, number of true pixels and, these being the first of them, of those with an angle;
-    pixels (TABLE_ROWS × pixel), flat, each tile a (TABLE_ROWS, size) block.
+    rows of the pixel table that there are, its first ones; pixels (rows × pixel), flat, each tile a (rows, size) block.
     """
 
     groups: np.ndarray
     tiles: np.ndarray
+    rows: int
     pixels: np.ndarray
     detector: np.ndarray
     sample: np.ndarray
 
 
-def room(n: np.ndarray, kind: str) -> Image:
+def room(n: np.ndarray, rows: int, kind: str) -> Image:
     """Tiles of one cell each for n (2, cell) pixels, of which the first have an angle, with nothing in them yet."""
     start = 0
     tiles: list[tuple[int, ...]] = []
@@ -48,15 +48,15 @@ def room(n: np.ndarray, kind: str) -> Image:
         cuts = pairwise([*range(begin, len(tiles), GROUP), len(tiles)])
         groups += [(a, b, cell, a == begin, b == len(tiles)) for a, b in cuts]
     words = np.zeros(start, np.uint32), np.zeros(start, np.uint32)
-    return Image(np.array(groups, np.int64), np.array(tiles, np.int64), np.zeros(start * TABLE_ROWS, kind), *words)
+    return Image(np.array(groups, np.int64), np.array(tiles, np.int64), rows, np.zeros(start * rows, kind), *words)
 
 
 def put(image: Image, slots: np.ndarray, table: np.ndarray, detector: np.ndarray, sample: np.ndarray) -> None:
     """Put pixels into their slots, numbered through all tiles: rows of the pixel table (TABLE_ROWS, slot), and addresses."""
     tile = np.searchsorted(image.tiles[:, 0], slots, side="right") - 1
     start, size = image.tiles[tile, 0], image.tiles[tile, 1]
-    place = start * TABLE_ROWS + (slots - start)
-    for row in table:
+    place = start * image.rows + (slots - start)
+    for row in table[: image.rows]:
         image.pixels[place] = row
         place += size
     image.detector[slots], image.sample[slots] = detector, sample
@@ -65,7 +65,7 @@ def put(image: Image, slots: np.ndarray, table: np.ndarray, detector: np.ndarray
 def pad(image: Image) -> None:
     """Fill up each tile with copies of its last pixel."""
     for start, size, true, _ in image.tiles[image.tiles[:, 2] < image.tiles[:, 1]]:
-        rows = image.pixels[start * TABLE_ROWS : (start + size) * TABLE_ROWS].reshape(TABLE_ROWS, size)
+        rows = image.pixels[start * image.rows : (start + size) * image.rows].reshape(image.rows, size)
         rows[:, true:] = rows[:, true - 1 : true]
         for words in (image.detector, image.sample):
             words[start + true : start + size] = words[start + true - 1]
@@ -79,14 +79,14 @@ def ranked(key: np.ndarray, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return slots + taken[key], taken + n
 
 
-def laid(pieces: Iterable[Scene], table_of: Table, partition: Partition, kind: str) -> tuple[Image, Image]:
-    """Tiles of all pixels, cell by cell, and of those that stand for their cell.
+def laid(pieces: Iterable[Scene], table_of: Table, partition: Partition, rows: int, kind: str) -> tuple[Image, Image]:
+    """Tiles of all pixels, cell by cell, and of those that stand for their cell, with the first rows of their table.
 
     Of the scene, its pixels in their order, and of its table there is one piece at a time: together they would take many times
     the room of the tiles. Pixels of a cell keep their order, those with an angle come first.
     """
     chosen, n = pilots(partition), of_cells(partition)
-    image, standing = room(n, kind), room(np.full((2, 1), chosen.size), kind)
+    image, standing = room(n, rows, kind), room(np.full((2, 1), chosen.size), rows, kind)
     begins = image.tiles[image.groups[image.groups[:, 3] == 1, 0], 0]  # no cell is empty
     taken, first = np.stack([begins, begins + n[1]], axis=1).ravel(), 0
     for piece in pieces:

@@ -8,8 +8,8 @@ from radsens.models.irm import IRM
 from radsens.random import field
 from radsens.schema import Fault, Scene
 
-# Rows of the pixel table: what is fixed in a pixel.
-B, K, INVERSE_K, J, Q0, U0, P0, S_MEAN, TABLE_ROWS = 0, 3, 6, 9, 15, 16, 17, 18, 19
+# Rows of the pixel table: what is fixed in a pixel. A chain all of whose stages are linear reads the first LINEAR_ROWS alone.
+B, J, Q0, U0, P0, LINEAR_ROWS, K, INVERSE_K, S_MEAN, TABLE_ROWS = 0, 3, 9, 10, 11, 12, 12, 15, 18, 19
 CLOSURE = 1e-12  # to which the inverse of the optics must undo them [1]; rounding leaves 1e-15
 
 
