@@ -41,6 +41,18 @@ print(len(names), "numba" in sys.modules, "llvmlite" in sys.modules)
     assert imported == ["False", "False"]
 
 
+def test_the_first_kernel_loads_no_scipy_which_stays_there_for_others():
+    code = """
+import sys
+from radsens import random
+random.draws(1, "a", "b", range(2), 1)
+print("numba" in sys.modules, [name for name in sys.modules if name.partition(".")[0] == "scipy"])
+import scipy
+print(scipy.__name__)
+"""
+    assert python(code) == ["True []", "scipy"]
+
+
 # --- the cache --------------------------------------------------------------------------------------------------------
 
 OUTER = """

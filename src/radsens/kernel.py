@@ -9,9 +9,10 @@ import atexit
 import os
 import platform
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import cache, cached_property, update_wrapper
 from hashlib import sha256
@@ -149,12 +150,31 @@ def _put(source: Path, target: Path, how: Callable[[Path, Path], None]) -> None:
 def compiler() -> Any:
     """Numba, imported at the first call of a kernel, its target and its cache folder set."""
     processor = settings(target())
-    import numba
+    with absent("scipy"):
+        import numba
+        from numba.core.registry import cpu_target
 
-    module: Any = numba
-    for name, value in {**processor, "CACHE_DIR": str(cache_folder())}.items():
-        setattr(module.config, name, value)
+        module: Any = numba
+        for name, value in {**processor, "CACHE_DIR": str(cache_folder())}.items():
+            setattr(module.config, name, value)
+        cpu_target.target_context.refresh()  # which loads the rest of it, as the first kernel would
     return module
+
+
+@contextmanager
+def absent(package: str) -> Iterator[None]:
+    """A package that is as if it were not installed, unless it is loaded already.
+
+    Where there is scipy numba loads it, for functions of linear algebra that no kernel calls: 17 MiB of each job.
+    """
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]  # what Python takes for not found
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 @cache
