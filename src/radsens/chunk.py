@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from radsens import gram, io, provenance, work
+from radsens import expectation, gram, io, provenance, work
 from radsens import instrument as instruments
 from radsens.gaps.quantities import MEANING, QUANTITIES, UNITS
 from radsens.gaps.statistics import STATISTICS, TOTAL_BINS
@@ -23,6 +23,7 @@ from radsens.models.irm import DRAWN
 from radsens.realise import OUTCOMES, Active, BandGaps, Batch, Stage, Task, acting, ended, staged, worker
 from radsens.scenes import SceneSpec, files, render
 from radsens.schema import Fault, Frozen, Name, Scene, validated
+from radsens.sobol import REPLICATES
 from radsens.sources import SOURCES
 
 ROW = ("realisation", "band", "stratum", "quantity")
@@ -108,6 +109,13 @@ def _parted(strata: Strata, scenes: Iterable[Scene]) -> Iterator[Scene]:
     return map(parted, refuse_empty(strata, scenes))
 
 
+class Told(NamedTuple):
+    """What the Gram tier says of the realisations of a band and how it knows, and what it expects of the law of their draws."""
+
+    moments: tuple[gram.Moments, list[int]]
+    law: expectation.Expectation
+
+
 class Job(NamedTuple):
     """A task made ready: its key, its scene's file and what that says, the sources that act in each band (None: left out)."""
 
@@ -178,7 +186,7 @@ def _computed(job: Job, span: range, threads: int, book: work.Work | None) -> io
     strata = Strata.model_validate_json(job.about["strata"])
     bands = tuple(job.acting)
     found = [_of_band(job, strata, number, span, threads, book) for number in range(len(bands))]
-    gaps, told = [one and one[0] for one in found], [one and one[1] for one in found]
+    gaps, told, law = ([one and one[0] for one in found], [one and one[1] for one in found], [one and one[2] for one in found])
     resumed = book.resumed if book else 0
     took = {
         "seconds": perf_counter() - began,
@@ -187,28 +195,30 @@ def _computed(job: Job, span: range, threads: int, book: work.Work | None) -> io
         "computed_realisations": len(span) * sum(gap is not None for gap in gaps) - resumed,
     }
     names = partition(strata, files.read(job.scene, bands[0], geometry=False)).names  # the same in all bands
-    variables = _variables(gaps, span, bands, names) | _predicted(told, len(span), len(names))
+    variables = _variables(gaps, span, bands, names) | _predicted(told, len(span), len(names)) | _expected(law, len(names))
     return io.File(variables, {**_about(job.task, span, job.key, job.about), **took})
 
 
 def _of_band(
     job: Job, strata: Strata, number: int, span: range, threads: int, book: work.Work | None
-) -> tuple[BandGaps, tuple[gram.Moments, list[int]]] | None:
-    """Gaps of the band of this number, whose pixels are in memory as long as this lasts, and what the Gram tier says of
-    them; None if it is left out."""
+) -> tuple[BandGaps, tuple[gram.Moments, list[int]], expectation.Expectation] | None:
+    """Gaps of the band of this number, whose pixels are in memory as long as this lasts, what the Gram tier says of them and
+    what it expects; None if it is left out."""
     band, here = list(job.acting.items())[number]
     if here is None:
         return None
     stage, told = _told(job, strata, band, here, span)
-    return ended(stage, _batches(stage, number, threads, book)), told
+    return ended(stage, _batches(stage, number, threads, book)), *told
 
 
-def _told(job: Job, strata: Strata, band: str, here: Active, span: range) -> tuple[Stage, tuple[gram.Moments, list[int]]]:
+def _told(job: Job, strata: Strata, band: str, here: Active, span: range) -> tuple[Stage, Told]:
     """A band made ready, and what the Gram tier says of it, which alone needs the whole scene in memory: then it is let go."""
     scene = files.read(job.scene, band, geometry=False)
     stage = staged(job.task, job.instrument, scene, partition(strata, scene), here, span)
+    means = gram.of_scene(stage)
+    told = Told(gram.told(stage, means), expectation.expected(stage, means, here))
     left = scene.part(np.arange(0))
-    return stage._replace(scene=left, pieces=partial(files.pieces, job.scene, left)), gram.predicted(stage)
+    return stage._replace(scene=left, pieces=partial(files.pieces, job.scene, left)), told
 
 
 def _batches(stage: Stage, number: int, threads: int, book: work.Work | None) -> Iterator[Batch]:
@@ -298,6 +308,21 @@ def _predicted(told: list[tuple[gram.Moments, list[int]] | None], count: int, st
         "gram_mean": io.Variable(ROW, mean, {"long_name": "mean of the gaps in the image, by the Gram tier"}),
         "gram_rms": io.Variable(ROW, rms, {"long_name": "rms of the gaps in the image, by the Gram tier"}),
         "gram_kind": io.Variable(("band", "quantity"), kinds, {"long_name": about}),
+    }
+
+
+def _expected(found: list[expectation.Expectation | None], strata: int) -> dict[str, io.Variable]:
+    """Sums of the Gram tier over the law of the draws, the same in all chunks of a key; 0 and NaN where it says nothing."""
+    n = np.zeros((REPLICATES, len(found)), np.int64)
+    sums = np.full((REPLICATES, len(found), strata, len(QUANTITIES), len(expectation.TERMS)), np.nan)
+    for b, one in enumerate(found):
+        if one is not None:
+            n[:, b], sums[:, b, :, : one.sums.shape[2]] = one.n, one.sums
+    law = "realisations of the law of the draws that the Gram tier was summed over"
+    terms = "sums of " + ", ".join(expectation.TERMS) + " of the gaps in the image over them, by the Gram tier"
+    return {
+        "law_n": io.Variable(("replicate", "band"), n, {"units": "1", "long_name": law}),
+        "law_sums": io.Variable(("replicate", *ROW[1:], "term"), sums, {"long_name": terms}),
     }
 
 

@@ -347,15 +347,24 @@ def moments(gram: Gram, actual: IRM, believed: IRM, number: int) -> Moments:
 def predicted(stage: Stage) -> tuple[Moments, list[int]]:
     """Moments of one band of a task over a span, and of which kind those of each quantity are.
 
-    The check beside the pass over the pixels: the draws are the same, so that realisation r here is realisation r there. The
-    pixel table is made again, some pixels at a time: kept, it would be the largest thing in memory.
+    The check beside the pass over the pixels: the draws are the same, so that realisation r here is realisation r there.
     """
-    return told(stage, lambda chosen: pixels_of(stage.setting.nominal, stage.instrument, stage.scene.part(chosen)))
+    return told(stage, of_scene(stage))
 
 
-def told(stage: Stage, rows_of: Rows) -> tuple[Moments, list[int]]:
-    """What `predicted` says, from the rows of a pixel table that are at hand."""
+def of_scene(stage: Stage) -> Gram:
+    """Means of a stage. The pixel table is made again, some pixels at a time: kept, it would be the largest thing in memory."""
+    return of_rows(stage, lambda chosen: pixels_of(stage.setting.nominal, stage.instrument, stage.scene.part(chosen)))
+
+
+def of_rows(stage: Stage, rows_of: Rows) -> Gram:
+    """Means of a stage, from the rows of a pixel table that are at hand."""
     s = stage.setting
-    gram = prepare(rows_of, stage.partition, s.nominal, s.actual, s.believed)
+    return prepare(rows_of, stage.partition, s.nominal, s.actual, s.believed)
+
+
+def told(stage: Stage, gram: Gram) -> tuple[Moments, list[int]]:
+    """What `predicted` says, from means that are at hand."""
+    s = stage.setting
     kinds = [kind(s.actual, s.believed, quantity) for quantity in quantities_of(s.nominal)]
     return moments(gram, s.actual, s.believed, len(stage.span)), kinds

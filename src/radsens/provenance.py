@@ -84,7 +84,7 @@ def scene_key(spec: dict[str, Any], strata: dict[str, Any], instrument: Polarime
 def task_key(task: Task, scene: str, instrument: Polarimeter, bands: tuple[str, ...]) -> str:
     """Key of a chunk: the task, the scene's key, the instrument, and the code of the equation, of its check by the Gram tier
     and of the sources that act."""
-    code = digest({LAYOUT, *closure("radsens.gram", *(f"radsens.sources.{name}" for name in task.sources))})
+    code = digest({LAYOUT, *closure("radsens.expectation", *(f"radsens.sources.{name}" for name in task.sources))})
     return key(task=task.model_dump(mode="json"), scene=scene, instrument=numbers(instrument, bands), code=code)
 
 

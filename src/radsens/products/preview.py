@@ -108,7 +108,8 @@ def _rows_of_band(campaign: Any, active: dict[str, Active], scene: Scene) -> Ite
             stage = staged(campaign.task(name), campaign.instrument, scene, part, here, span)
             if table is None:
                 table = pixels_of(stage.setting.nominal, campaign.instrument, scene)
-            yield from _rows_of(name, stage, *gram.told(stage, partial(np.take, table, axis=1)))
+            means = gram.of_rows(stage, partial(np.take, table, axis=1))
+            yield from _rows_of(name, stage, *gram.told(stage, means))
 
 
 def _rows_of(name: str, stage: Any, found: gram.Moments, kinds: list[int]) -> Iterator[dict[str, Any]]:

@@ -104,7 +104,13 @@ def show_notes(out: Console, sources: dict[str, Any], chosen: pd.DataFrame) -> N
     precision = (chosen["mc_error"] / chosen["total"]).max()
     out.print(f"\nfailed realisations: {failed or 'none'}; saturated pixels: {saturated or 'none'}")
     if precision == precision:
-        out.print(f"largest Monte Carlo standard error of a total: {precision:.1%}")
+        out.print(f"largest Monte Carlo standard error of a total: {precision:.1%}{_refined(chosen)}")
+
+
+def _refined(chosen: pd.DataFrame) -> str:
+    """The same of the totals that the Gram tier refines, if there are some."""
+    precision = (chosen["refined_error"] / chosen["refined"]).max()
+    return f"; of `refined`, with the Gram tier as control variate: {precision:.1%}" if precision == precision else ""
 
 
 def show_agreement(out: Console, table: pd.DataFrame) -> None:

@@ -16,7 +16,7 @@ less than that of N random draws, and N − 1 would then be too small a divisor.
 z_r = (m_r − m̄)² + s_r². Replicates may differ in size: each weighs as it has realisations.
 
 `predicted` is the total of the same realisations by the Gram tier, which no pixel pass entered, and `predicted_by` how that
-tier knows it.
+tier knows it. `refined` is `total` with that tier as control variate, `refined_error` its standard error (`products.refined`).
 """
 
 import json
@@ -34,7 +34,8 @@ from radsens.config import CONTROL
 from radsens.gaps.quantities import QUANTITIES, UNITS
 from radsens.gaps.statistics import LOG_BITS, LOG_HALF, LOG_LOWEST
 from radsens.gaps.strata import ALL
-from radsens.realise import Task
+from radsens.products.refined import refined
+from radsens.realise import LAST_REASON, Task
 from radsens.schema import Fault
 from radsens.sobol import REPLICATES
 from radsens.sources import SOURCES
@@ -43,7 +44,8 @@ from radsens.stopping import StopAt, cells
 LABELS = ("source", "band", "stratum", "quantity", "unit", "amplitude", "amplitude_unit", "n_realisations", "n_failed")
 VALUES = ("mean", "between", "within", "total", "rms", "p95_abs", "mc_error", "sensitivity")
 PREDICTION = ("predicted", "predicted_by")
-COLUMNS = (*LABELS, *VALUES, *PREDICTION)
+REFINED = ("refined", "refined_error")
+COLUMNS = (*LABELS, *VALUES, *PREDICTION, *REFINED)
 RELATIVE, FLOOR = 1e-4, 2e-7  # by which an exact total may differ: what float32 leaves, twice its floor, and room beside it
 MARKS = ".tables"  # folder of the mark: an empty file named by the id of the campaign whose tables stand
 
@@ -84,6 +86,11 @@ def statistics_of(m: np.ndarray, s: np.ndarray, replicate: np.ndarray | None = N
     return found
 
 
+def error_of(row: Any) -> float:
+    """Standard error of what a row of the table knows best, `total` or `refined`; NaN if neither tells one."""
+    return float(np.fmin(row["mc_error"], row["refined_error"]))
+
+
 def edges() -> np.ndarray:
     """Edges of the bins of |gap| in a histogram of a source, (LOG_HALF + 1,); the first bin reaches down to 0."""
     k = np.arange(LOG_HALF + 1)
@@ -118,6 +125,7 @@ def rows_of(name: str, file: io.File) -> list[dict[str, Any]]:
     instrument, good = instruments.load(task.instrument), file["outcome"] == 0
     amplitude, amplitude_unit = amplitude_of(name, task)
     replicate = replicates(task, file["realisation"])
+    lost = np.any(file["outcome"] > LAST_REASON, axis=0)  # in a pixel: the Gram tier cannot leave such draws out
     found = []
     for b, band in enumerate(file["band"]):
         if not file["n"][0, b, 0, 0]:
@@ -133,6 +141,10 @@ def rows_of(name: str, file: io.File) -> list[dict[str, Any]]:
                     values["p95_abs"] = p95_abs(file["histogram"][b, s, q], *extremes)
                 expected = file["gram_mean"][here, b, s, q], file["gram_rms"][here, b, s, q]
                 values["predicted"] = statistics_of(expected[0], gram.std(*expected))["total"]
+                values |= dict.fromkeys(REFINED, np.nan)
+                if not lost[b]:
+                    law = file["law_n"][:, b], file["law_sums"][:, b, s, q]
+                    values |= refined(file["mean"][here, b, s, q], file["std"][here, b, s, q], *expected, *law, dependent)
                 values["sensitivity"] = values["rms"] / amplitude if amplitude else np.nan
                 labels = (
                     name,
