@@ -1,19 +1,18 @@
 """A whole campaign: processor time to a table of the six sources and three polarised bands of PARASOL, one source at a time, in
 which every `total` of the whole image, of all five gaps, has a standard error of at most 1 %.
 
-radsens does it, and what is timed is all of it but the rendering of the scene and the compilation: strata, draws, layout of
-the pixels, passes, statistics. Each source is taken by the tiers that serve it:
+radsens does it, and what is timed is all of it but the rendering of the scene and the compilation, for each source and band
+anew, as jobs of the workflow do it: strata, draws, layout of the pixels, passes with their statistics in eight strata and the
+whole, the sums of the Gram tier and its expectations over 2^12 realisations, and the totals. Parameters are Sobol points.
+Realisations double from eight, one of each replicate, until each total is known well enough, as the table says:
 
-* scalar sources: the exact Gram tier for I, Q and U, the pixel pass for DoLP and AoLP, both on Sobol points;
-* non-linearity: the pixel pass on Sobol points, the Gram tier being first order there;
-* noise and equalisation, which draw no parameter: the pixel pass, a few realisations, since an image is a sample by itself.
-
-Realisations double until each standard error, as the sensitivity table gives it (`products.tables`), is small enough.
+* sources of parameters: with the Gram tier as control variate (`refined_error`), or without (`mc_error`) if that is less;
+* noise and equalisation, which draw no parameter: by the pixel pass (`mc_error`), since an image is a sample by itself.
 
 punpy, hand-batched, is timed on a few realisations of the same jobs: its measurement function takes the statistics of
 `benchmarks.peers`, quantiles among them as in the table of radsens, and draws only what the source draws. Its N follows
 from the standard errors that its own totals have then, as 1/√N. So its time is EXTRAPOLATED, and as uncertain as these
-standard errors are (a tenth of their value, a fifth of N).
+standard errors are (a twentieth of their value, a tenth of N).
 Neither side takes a margin for the uncertainty of its own standard errors.
 """
 
@@ -25,20 +24,20 @@ import numpy as np
 
 from benchmarks import cases, peers
 from benchmarks.timing import processor_time
-from radsens import gram, realise
+from radsens import expectation, gram, realise
 from radsens.gaps import statistics
 from radsens.gaps.quantities import QUANTITIES
-from radsens.gaps.strata import Partition
+from radsens.gaps.strata import Partition, Strata, partition
 from radsens.products import tables
+from radsens.products.refined import refined
 from radsens.schema import Scene
 from radsens.sources import SOURCES
 
 WANTED = 0.01  # relative standard error of each total
 ERROR_IN = "instrument"
 FIRST = 8  # realisations to begin with: one of each replicate
-MOST = 1 << 14
-LINEAR, NON_LINEAR = slice(0, 3), slice(3, 5)  # I, Q and U, which the Gram tier knows; DoLP and AoLP
-BATCHES = {True: 6, False: 1}  # of punpy that are timed, for sources with scalar draws and for fields
+MOST = 1 << 8
+BATCHES = {True: 12, False: 1}  # of punpy that are timed, for sources with scalar draws and for fields
 STANDARD_ERRORS = 6.0  # by which two totals may differ: 90 are compared
 
 
@@ -50,7 +49,7 @@ class Cell:
     ----------
     seconds : processor time to the wanted precision
     realisations : of the pixel pass that it took, or needs
-    found : (2, 5) `total` of each gap and its standard error
+    found : (2, 5) `total` of each gap, or `refined` where that is known better, and its standard error
     """
 
     seconds: float
@@ -69,9 +68,9 @@ class Campaign:
     wrong: list[str]
 
 
-def totals(mean: np.ndarray, std: np.ndarray, replicate: np.ndarray | None = None) -> np.ndarray:
+def totals(mean: np.ndarray, std: np.ndarray) -> np.ndarray:
     """`total` of each gap and its standard error, (2, quantity), from those of its realisations (realisation, quantity)."""
-    found = [tables.statistics_of(m, s, replicate) for m, s in zip(mean.T, std.T, strict=True)]
+    found = [tables.statistics_of(m, s) for m, s in zip(mean.T, std.T, strict=True)]
     return np.array([[one["total"] for one in found], [one["mc_error"] for one in found]])
 
 
@@ -80,52 +79,60 @@ def precise(found: np.ndarray) -> bool:
     return bool((found[1] <= WANTED * found[0]).all())
 
 
-def doubled(asked: realise.Task, more: Callable[[int, int], tuple[np.ndarray, np.ndarray]]) -> tuple[int, np.ndarray]:
-    """Realisations until their totals are precise, and these: `more` gives means and deviations of realisations a ≤ r < b."""
+def doubled(
+    name: str, more: Callable[[int, int], tuple[np.ndarray, np.ndarray]], known: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> tuple[int, np.ndarray]:
+    """Realisations of a source until their totals are precise, and these.
+
+    `more` gives means and deviations of realisations a ≤ r < b, `known` what the table knows from those of the first ones.
+    """
     parts, stop = [more(0, FIRST)], FIRST
     while True:
-        mean, std = (np.concatenate(x) for x in zip(*parts, strict=True))
-        found = totals(mean, std, tables.replicates(asked, np.arange(stop)))
+        found = known(*(np.concatenate(x) for x in zip(*parts, strict=True)))
         if precise(found):
             return stop, found
         if stop == MOST:
-            raise RuntimeError(f"{', '.join(asked.sources)}: {MOST} realisations do not give every total to {WANTED:.0%}")
+            raise RuntimeError(f"{name}: {MOST} realisations do not give every total to {WANTED:.0%}")
         parts.append(more(stop, 2 * stop))
         stop *= 2
 
 
-def pixels(stage: realise.Stage, kept: slice) -> tuple[int, np.ndarray]:
-    """Realisations and totals of some gaps from the pixel pass."""
-    compute, _ = realise.worker(stage)
-
-    def more(first: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        rows = compute(first, stop).rows[:, 0, kept]
-        return rows[..., statistics.MEAN], rows[..., statistics.STD]
-
-    return doubled(stage.task, more)
+def best(rows: list[dict[str, float]]) -> np.ndarray:
+    """`total` or `refined` of each row, whichever is known better, and its standard error: (2, row)."""
+    values = [row["refined"] if row["refined_error"] < row["mc_error"] else row["total"] for row in rows]
+    return np.array([values, [tables.error_of(row) for row in rows]])
 
 
-def from_gram(stage: realise.Stage) -> np.ndarray:
-    """Totals of I, Q and U from the Gram tier."""
-    s = stage.setting
-    table = realise.pixels_of(s.nominal, stage.instrument, stage.scene)
-    means = gram.prepare(table, stage.partition, s.nominal, s.actual, s.believed)
-    moments = gram.moments(means, s.actual, s.believed, MOST)
-    mean, rms = moments.mean[:, 0, LINEAR], moments.rms[:, 0, LINEAR]
-    std = np.sqrt(np.maximum(rms**2 - mean**2, 0))
-    return doubled(stage.task, lambda a, b: (mean[a:b], std[a:b]))[1]
+def variate(stage: realise.Stage) -> Callable[[int, int], tuple[np.ndarray, ...]]:
+    """What the Gram tier says of the whole image: gives, of a number of realisations and a gap, what `refined` takes."""
+    means = gram.of_scene(stage)
+    told, _ = gram.told(stage, means)
+    law = expectation.expected(stage, means, cases.active(stage.task.sources))
+    return lambda n, q: (told.mean[:n, 0, q], told.rms[:n, 0, q], law.n, law.sums[:, 0, q])
 
 
 def ours(name: str, scene: Scene, quantiles: bool) -> Cell:
     """One source in one band by radsens."""
+    strata = Strata(dolp=cases.edges(scene))
     start = time.process_time()
     asked = cases.task({name: cases.ALL[name]}, ERROR_IN, "float32", quantiles, "sobol")
-    stage = cases.stage(asked, scene, cases.classes(scene), MOST)
-    if name in cases.SCALARS:
-        realisations, found = pixels(stage, NON_LINEAR)
-        found = np.concatenate([from_gram(stage), found], axis=1)
-    else:
-        realisations, found = pixels(stage, slice(None))
+    stage = cases.stage(asked, scene, partition(strata, scene), MOST)
+    compute, _ = realise.worker(stage)
+    predicted = variate(stage) if SOURCES[name].draws else None
+
+    def more(first: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = compute(first, stop).rows[:, 0]
+        return rows[..., statistics.MEAN], rows[..., statistics.STD]
+
+    def known(mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+        replicate, rows = tables.replicates(asked, np.arange(len(mean))), []
+        for q in range(len(QUANTITIES)):
+            m, s = mean[:, q], std[:, q]
+            better = refined(m, s, *predicted(m.size, q), replicate) if predicted else dict.fromkeys(tables.REFINED, np.nan)
+            rows.append(tables.statistics_of(m, s, replicate) | better)
+        return best(rows)
+
+    realisations, found = doubled(name, more, known)
     return Cell(time.process_time() - start, realisations, found)
 
 
