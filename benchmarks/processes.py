@@ -23,7 +23,7 @@ from radsens.schema import Scene
 
 ROOT = Path(__file__).parents[1]
 SIDE = 1024  # rows and columns of the large image of the memory
-REALISATIONS = 2, 32  # of the two workers whose memory is compared
+REALISATIONS = 8, 64  # of the two workers whose memory is compared: two blocks and sixteen
 MANY = 4_000_000  # pixels
 CHUNK = 1024  # realisations of the chunk that is written: half a second of the kernel
 PIECES = 4  # chunks that are gathered, of 256 realisations each
@@ -36,6 +36,7 @@ class Worker:
 
     cpu_seconds: float
     peak_mib: float
+    libraries_mib: float
 
 
 def written(scene: Scene, folder: Path, name: str) -> Path:
@@ -69,7 +70,7 @@ def worker(scene: Path, realisations: int, output: Path, **environment: str) -> 
     found = json.loads(ran.stdout)
     if found["good"] != realisations:
         raise RuntimeError("a worker has realisations that failed, so that nothing can be compared")
-    return Worker(found["cpu_seconds"], found["peak_mib"])
+    return Worker(found["cpu_seconds"], found["peak_mib"], found["libraries_mib"])
 
 
 def start_up(scene: Path, folder: Path) -> tuple[float, float]:
@@ -79,10 +80,10 @@ def start_up(scene: Path, folder: Path) -> tuple[float, float]:
     return warm, cold.cpu_seconds
 
 
-def memory(scene: Scene, folder: Path) -> tuple[float, float]:
-    """Largest memory of a worker at SIDE × SIDE pixels [MiB], for each of REALISATIONS."""
+def memory(scene: Scene, folder: Path) -> tuple[Worker, Worker]:
+    """Workers at SIDE × SIDE pixels, for each of REALISATIONS."""
     large = written(cases.enlarged(scene, SIDE * SIDE), folder, "large")
-    few, many = (worker(large, n, folder / f"memory{n}.nc").peak_mib for n in REALISATIONS)
+    few, many = (worker(large, n, folder / f"memory{n}.nc") for n in REALISATIONS)
     return few, many
 
 

@@ -96,7 +96,7 @@ def _scene(settings: Strata, found: Iterable[Scene]) -> Seen:
         if scene.remark:
             seen.remarks[scene.remark] = None
         seen.light.append([scene.band, *i, *p, f"{1 - part.aolp.mean():.1%}"])
-        for name, n in zip(part.names, tiles.count(part).n_strata[0].astype(int).tolist(), strict=True):
+        for name, n in zip(part.names, tiles.count(part).n_strata[0, :-1].astype(int).tolist(), strict=True):
             seen.strata.setdefault(name, []).append(n)
     return seen
 
