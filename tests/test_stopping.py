@@ -13,6 +13,7 @@ from radsens import chunk, io, stopping
 from radsens.campaign import Campaign
 from radsens.cli import app, run
 from radsens.config import parse
+from radsens.gather import joined
 from radsens.operate import prune, status
 from radsens.products import screen, tables
 from radsens.schema import Fault
@@ -375,7 +376,7 @@ def test_a_decision_is_made_from_the_rows_of_the_first_stage(computed, capsys):
     assert run(lambda: app(enough(computed))) == 0
     decision = computed.decision(NOISE)
     assert stopping.sentence(decision) in capsys.readouterr().out
-    rows = tables.rows_of(NOISE, io.read(computed.first_chunks(NOISE)[0]))
+    rows = tables.rows_of(NOISE, joined([io.read(computed.first_chunks(NOISE)[0])]))
     worst = max(rows, key=lambda one: one["mc_error"] / one["total"])
     assert (decision.worst.quantity, decision.worst.mc_error) == (worst["quantity"], worst["mc_error"])
     ratio = worst["mc_error"] / worst["total"] / 0.05
@@ -396,7 +397,7 @@ def test_a_decision_that_cannot_be_made_is_refused_in_one_sentence(computed, ref
 
 
 def test_the_table_says_which_cells_have_not_reached_the_precision(computed, capsys):
-    file = io.read(computed.first_chunks(NOISE)[0])
+    file = joined([io.read(computed.first_chunks(NOISE)[0])])
     frame = tables.sensitivity({CONTROL: file, NOISE: file})
     assert tables.unreached(frame, StopAt(relative_error=0.5)) == []
     found = tables.unreached(frame, StopAt(relative_error=0.001))

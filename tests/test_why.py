@@ -124,7 +124,7 @@ def test_every_job_of_the_workflow_leaves_its_record_and_numerical_failures_are_
 
     logs = finished.results / "logs"
     found = {str(p.relative_to(logs).parts[0]).partition("-")[0]: record.read(p) for p in logs.rglob("*.json")}
-    assert set(found) == {"scene", CONTROL, ORIENTATION, LINEARITY, BOTH, "table"}
+    assert set(found) == {"scene", "warm", CONTROL, ORIENTATION, LINEARITY, BOTH, "table"}
     assert {content["state"] for content in found.values()} == {"done"}
     spans = [record.read(p) for p in logs.rglob("00*.json")]
     assert len(spans) == 10 and all(one["numerical"] == {} and one["realisations"] in (1, 2) for one in spans)

@@ -10,9 +10,10 @@ from pathlib import Path
 from radsens import instrument as instruments
 from radsens.chunk import active_of
 from radsens.gaps.strata import Strata, partition
+from radsens.gram import predicted
 from radsens.instrument import Polarimeter
 from radsens.kernel import compiler
-from radsens.realise import Task, acting, realise_band
+from radsens.realise import Task, acting, staged, worker
 from radsens.scenes import render
 from radsens.scenes.uniform import Uniform
 from radsens.schema import Fault
@@ -32,7 +33,9 @@ def warm(task: Task) -> str:
     instrument, active = instruments.load(task.instrument), active_of(task)
     for scene in render(SCENE, instrument, tuple(kinds(instrument))):
         here = acting(active, instrument, scene.band)
-        realise_band(task, instrument, scene, partition(Strata(), scene), here, range(1))
+        stage = staged(task, instrument, scene, partition(Strata(), scene), here, range(1))
+        worker(stage)[0](0, 1)
+        predicted(stage)
     return f"kernels compiled in {task.precision} for the target {target()}: {compiler().config.CACHE_DIR}"
 
 
