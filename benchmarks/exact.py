@@ -26,8 +26,7 @@ def tier(scene: Scene, part: Partition) -> tuple[float, float]:
     sources, error_in = cases.CASES["scalar sources"]
     stage = cases.stage(cases.task(sources, error_in, "float64", quantiles=False), scene, part, REALISATIONS)
     s = stage.setting
-    table = realise.pixels_of(s.nominal, stage.instrument, scene)
-    means = gram.prepare(table, part, s.nominal, s.actual, s.believed)
+    means = gram.of_scene(stage)
     p, none = polarimeter.parameters(s.actual, s.believed, REALISATIONS)[0], np.zeros(REALISATIONS)
 
     def exact() -> gram.Moments:
