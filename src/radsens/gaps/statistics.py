@@ -15,7 +15,7 @@ STATISTICS = ("mean", "std", "rms", "min", "max", "q05", "q25", "q50", "q75", "q
 QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
 MEAN, STD, RMS, MIN, MAX, FIRST_QUANTILE = range(6)
 
-LANES = 64  # partial sums
+LANES, EIGHT = 64, 8  # partial sums, and pixels that enter one together
 SUM, SQUARE, LOW, HIGH = range(4)
 
 # A bin of a row's histogram: 2 + |t|/s as float32, its exponent and the first 10 bits of its mantissa, t the distance from
@@ -39,32 +39,47 @@ LOWER, UPPER = np.uint64(0xFFFFFFFF), np.uint64(32)  # halves of a word
 
 
 @formula
-def enter(total, square, low, high, j, gap, centre):
-    """Enter a gap in the partial sums of lane j."""
-    t = np.float64(gap) - centre
-    total[j] += t
-    square[j] = fma(t, t, square[j])
-    low[j] = gap if gap < low[j] else low[j]
-    high[j] = gap if gap > high[j] else high[j]
+def least(a, b):
+    """The lesser of two, the second if the first is a NaN."""
+    return a if a < b else b
+
+
+@formula
+def most(a, b):
+    """The greater of two, the second if the first is a NaN."""
+    return a if a > b else b
+
+
+@formula
+def enter(total, square, low, high, j, centre, a, b, c, d, e, f, g, h):
+    """Enter eight gaps in the partial sums of lane j."""
+    low[j] = least(a, least(b, least(c, least(d, least(e, least(f, least(g, least(h, low[j]))))))))
+    high[j] = most(a, most(b, most(c, most(d, most(e, most(f, most(g, most(h, high[j]))))))))
+    a, b, c, d, e, f, g, h = a - centre, b - centre, c - centre, d - centre, e - centre, f - centre, g - centre, h - centre
+    total[j] += np.float64(((a + b) + (c + d)) + ((e + f) + (g + h)))
+    square[j] += np.float64((fma(a, a, b * b) + fma(c, c, d * d)) + (fma(e, e, f * f) + fma(g, g, h * h)))
 
 
 @kernel
 def accumulate(total, square, low, high, gap, centre):
-    """Add Σ t and Σ t² of a row of gaps, t = gap − centre, in float64, and their extremes, lane by lane (pixel).
+    """Add Σ t and Σ t² of a row of gaps, t = gap − centre, and their extremes, lane by lane (pixel).
 
-    Pixels enter by fours: each time a lane is read and written costs more than the sums.
+    Pixels enter by eights, summed in their own precision, which loses no more than the rounding of each of them, before they
+    are added in float64.
     """
-    for start in range(0, gap.size, 4 * LANES):
-        n = min(4 * LANES, gap.size - start) // 4
-        a, b = gap[start : start + n], gap[start + n : start + 2 * n]
-        c, d = gap[start + 2 * n : start + 3 * n], gap[start + 3 * n : start + 4 * n]
+    z = like(gap[0], centre)
+    for start in range(0, gap.size, EIGHT * LANES):
+        n = min(EIGHT * LANES, gap.size - start) // EIGHT
+        of = gap[start : start + EIGHT * n]
+        a, b, c, d = of[:n], of[n : 2 * n], of[2 * n : 3 * n], of[3 * n : 4 * n]
+        e, f, g, h = of[4 * n : 5 * n], of[5 * n : 6 * n], of[6 * n : 7 * n], of[7 * n :]
         for j in range(n):
-            enter(total, square, low, high, j, a[j], centre)
-            enter(total, square, low, high, j, b[j], centre)
-            enter(total, square, low, high, j, c[j], centre)
-            enter(total, square, low, high, j, d[j], centre)
-    for i in range(gap.size - gap.size % 4, gap.size):
-        enter(total, square, low, high, i % 4, gap[i], centre)
+            enter(total, square, low, high, j, z, a[j], b[j], c[j], d[j], e[j], f[j], g[j], h[j])
+    for i in range(gap.size - gap.size % EIGHT, gap.size):
+        t = gap[i] - z
+        total[0] += np.float64(t)
+        square[0] += np.float64(t * t)
+        low[0], high[0] = least(gap[i], low[0]), most(gap[i], high[0])
 
 
 @kernel
@@ -145,57 +160,50 @@ def cumulate(before, counts, first, groups):
 
 
 @formula
-def group_of(before, groups, rank):
-    """The last group before which there are at most `rank` values."""
+def bin_of_rank(counts, before, first, groups, rank):
+    """The bin that holds the value of a rank, and how many values are in the bins before it."""
     low, high = 0, groups - 1
     while low < high:
         middle = (low + high + 1) // 2
-        if before[middle] <= rank:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-@formula
-def value_of(counts, before, first, groups, rank, scale):
-    """Distance from the centre of the value of a rank: values lie evenly in their bin."""
-    g = group_of(before, groups, rank)
-    k, below = GROUP * (first + g), before[g]
-    while below + counts[k] <= rank:
-        below += counts[k]
+        right = before[middle] <= rank
+        low, high = (middle if right else low), (high if right else middle - 1)
+    k, total = GROUP * (first + low), before[low]
+    while total + counts[k] <= rank:
+        total += counts[k]
         k += 1
-    return distance(k, (np.float64(rank - below) + 0.5) / np.float64(counts[k]), scale)
+    return k, total
 
 
 @kernel
 def quantiles(out, counts, before, first, groups, scale):
-    """Quantiles of a histogram, as distances from the centre: between two ranks, as numpy's default."""
+    """Quantiles of a histogram, as distances from the centre: between two ranks, as numpy's default, values lying evenly in
+    their bin."""
     n = before[groups]
     for i in range(out.size):
         place = QUANTILES[i] * np.float64(n - 1)
         rank = np.int64(place)
-        lower = value_of(counts, before, first, groups, rank, scale)
-        upper = value_of(counts, before, first, groups, min(rank + 1, n - 1), scale)
-        out[i] = lower + (place - np.floor(place)) * (upper - lower)
+        k, total = bin_of_rank(counts, before, first, groups, rank)
+        if rank + 1 < total + counts[k] or rank + 1 == n:
+            out[i] = distance(k, (place - np.float64(total) + 0.5) / np.float64(counts[k]), scale)
+        else:
+            lower = distance(k, (np.float64(rank - total) + 0.5) / np.float64(counts[k]), scale)
+            k, total = bin_of_rank(counts, before, first, groups, rank + 1)
+            upper = distance(k, 0.5 / np.float64(counts[k]), scale)
+            out[i] = lower + (place - np.floor(place)) * (upper - lower)
 
 
 @formula
 def below(counts, before, first, groups, t, inverse_scale):
-    """How many values of a histogram are below the distance t from its centre: the inverse of `value_of`."""
+    """How many values of a histogram are below the distance t from its centre: the inverse of its quantiles."""
     y = np.float32(np.float32(NEAREST) + np.float32(abs(np.float32(t) * inverse_scale))).view(np.int32)
     part = np.float64(np.int32(y & FINE_MASK)) * FINE_STEP
     part = 1.0 - part if t < 0 else part
     k = np.int64(bin_of(t, inverse_scale))
-    g = k // GROUP - first
-    if g < 0:
-        return 0.0
-    if g >= groups:
-        return np.float64(before[groups])
-    total = before[g]
-    for j in range(GROUP * (first + g), k):
-        total += np.int64(counts[j])
-    return np.float64(total) + part * np.float64(counts[k])
+    g = min(max(k // GROUP - first, 0), groups - 1)
+    start, total = GROUP * (first + g), np.uint32(0)
+    for j in range(GROUP):  # all of them: a loop of unknown length costs more
+        total += counts[start + j] if start + j < k else ZERO
+    return np.float64(before[g] + np.int64(total)) + part * np.float64(counts[k])
 
 
 @formula
@@ -218,8 +226,10 @@ def add(total, marks, before, first, groups, low, high, centre, scale):
         t = -t if m < np.int32(0) else t
         t = low if t < low else t
         marks[g] = log_bin(centre + (high if t > high else t))
-    for g in range(groups):
-        total[np.uint32(marks[g])] += before[g + 1] - before[g]
+    apart = (groups + 3) // 4  # neighbours, which may enter the same bin, would wait for each other
+    for start in range(apart):
+        for g in range(start, groups, apart):
+            total[np.uint32(marks[g])] += before[g + 1] - before[g]
 
 
 @kernel
