@@ -31,6 +31,27 @@ if "FAULT" in os.environ:
     record.begin = begin
 """
 
+# `radsens` whose first try at a span of {source} stops itself once a {share} of it is on the disk, however fast it computes:
+# told to go on, it does so, and killed it leaves what a killed job leaves. Until then each batch is flushed, as those of a
+# slow span are; a fast one is over before its first flush is due.
+HELD = """
+import os, signal, sys
+from radsens import cli, work
+
+keep, intervals = work.Work.keep, work.INTERVALS
+
+def keep_and_stop(book, *given):
+    keep(book, *given)
+    kept, of = work.progress(book._path)
+    if work.INTERVALS != intervals and not book.resumed and kept >= {share} * of:
+        work.INTERVALS = intervals
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+if "{source}" in sys.argv:
+    work.Work.keep, work.INTERVALS = keep_and_stop, (0.0, 0.0)
+cli.main()
+"""
+
 
 def faulty(desk, folder, fault):
     """Environment of a desk whose jobs with a part of a log's path meet a fault: kill, memory, or seconds of sleep."""

@@ -7,9 +7,12 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
+from contextlib import contextmanager
 
 import pytest
+from tests.operate_tools import HELD
 from tests.workflow_tools import TIMEOUT, one_sentence
 
 from radsens import chunk, gather, io, work
@@ -18,7 +21,7 @@ from radsens.cli import app, run
 from radsens.config import parse
 from radsens.schema import Fault
 
-# The long span lasts seconds, and what is computed is flushed each second: time to be killed in.
+# The long span fills a disk of 512 KiB, and is held where a test has something to do to it: that it lasts is not relied on.
 TREE = {
     "campaign": "work",
     "instrument": "parasol",
@@ -87,27 +90,32 @@ def command(place, folder, *more):
     return [*words, "--output", str(folder / "000000-003999.nc"), *more]
 
 
-def await_batches(path, process, realisations):
-    """Wait until the work file holds some realisations; how many it holds."""
-    end = time.monotonic() + TIMEOUT
-    while (found := work.progress(path)) is None or found[0] < realisations:
-        assert process.poll() is None, "the job ended before it could be killed: nothing was tested"
-        assert time.monotonic() < end
-        time.sleep(0.005)
-    return found
+@contextmanager
+def held(place, folder, *more):
+    """The same command, which has stopped itself with a hundredth of the span on the disk: it can neither go on nor end."""
+    program = [sys.executable, "-c", HELD.format(source="both", share=0.01)]
+    end, how = time.monotonic() + TIMEOUT, os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG
+    with subprocess.Popen(program + command(place, folder, *more)[1:]) as process:
+        try:
+            while (seen := os.waitid(os.P_PID, process.pid, how)) is None:
+                assert time.monotonic() < end
+                time.sleep(0.02)
+            assert seen.si_code == os.CLD_STOPPED, "the job ended before it could be killed: nothing was tested"
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_a_killed_process_resumes_after_its_last_batch_with_the_same_bits(place, tmp_path, threads):
     output = tmp_path / "000000-003999.nc"
     words = command(place, tmp_path, "--threads", threads)
-    with subprocess.Popen(words) as process:
-        kept, of = await_batches(work.beside(output), process, 30)
+    with held(place, tmp_path, "--threads", threads) as process:
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert not output.exists()
+    kept, of = work.progress(work.beside(output))
     assert of == BANDS * 4000
-    kept, _ = work.progress(work.beside(output))
     assert 30 <= kept < of
     subprocess.run(words, check=True, timeout=TIMEOUT)
     resumed = io.read(output).attributes
@@ -122,11 +130,8 @@ def test_a_killed_process_resumes_after_its_last_batch_with_the_same_bits(place,
 
 def test_two_processes_on_one_span_are_one_job_and_one_sentence(place, tmp_path):
     output = tmp_path / "000000-003999.nc"
-    words = command(place, tmp_path)
-    with subprocess.Popen(words) as first:
-        await_batches(work.beside(output), first, 10)
-        first.send_signal(signal.SIGSTOP)  # so that it cannot end before the second begins
-        second = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT)
+    with held(place, tmp_path) as first:
+        second = subprocess.run(command(place, tmp_path), capture_output=True, text=True, timeout=TIMEOUT)
         first.send_signal(signal.SIGCONT)
         assert first.wait(TIMEOUT) == 0
     assert second.returncode == 2
@@ -274,13 +279,12 @@ def test_a_chunk_that_cannot_be_written_leaves_its_work(place, tmp_path, monkeyp
     assert again[io.DIGEST] == place[2]
 
 
-def test_a_folder_that_is_none_is_refused_before_anything_is_computed(place, tmp_path, capsys):
+def test_a_folder_that_is_none_is_refused_before_anything_is_computed(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(chunk, "_computed", lambda *_: pytest.fail("it computes"))
     campaign, scene, _ = place
     (tmp_path / "file").write_text("")
     words = ["realise", "both", "000000-003999", "--task", campaign.task_json("both"), "--scene", str(scene)]
-    began = time.monotonic()
     assert run(lambda: app([*words, "--output", str(tmp_path / "file" / "chunk.nc")])) == 2
-    assert time.monotonic() - began < 1
     assert "cannot be written" in one_sentence(capsys.readouterr().err)
 
 
@@ -332,7 +336,11 @@ def test_what_is_no_work_file_has_no_progress(tmp_path, content):
 
 
 def test_batches_grow_until_they_last_from_one_flush_to_the_next_and_are_whole_grains(place, tmp_path, monkeypatch):
-    """A clock of 10 ms a realisation: 100 of them last the second between two flushes, and the grain here is 8."""
+    """A clock of 10 ms a realisation: 100 of them last the second between two flushes, and the grain here is 8.
+
+    The time of this process stands still: a flush, which a slow test would come to, measures the disk anew.
+    """
+    monkeypatch.setattr(work, "perf_counter", lambda: 0.0)
     campaign, scene, _ = place
     one = gather.joined([chunk.compute(campaign.task("both"), scene, range(1))])
     path, sizes, first = tmp_path / "w", [], 0
