@@ -12,6 +12,7 @@ import pytest
 from tests import workflow_tools
 from tests.cluster import grid_engine
 from tests.cluster.grid_engine import ENVIRONMENT, qdel, qstat, script, until, waiting
+from tests.operate_tools import HELD
 from tests.workflow_tools import LINEARITY, ORIENTATION
 
 from radsens import io, work
@@ -159,30 +160,40 @@ def test_after_its_master_was_killed_radsens_run_takes_over_what_runs_and_comput
 
 def slowly(desk):
     """Let each span of this checkout note its beginning and take seconds, as a real one does."""
+    instead(desk, '"radsens --log', '"echo {wildcards.source}/{wildcards.span} >> begun; sleep 3; radsens --log')
+
+
+def instead(desk, words, others):
+    """Let the rule of the spans of this checkout run other words."""
     rule = desk.root / "workflow/rules/realise.smk"
     text = rule.read_text(encoding="utf-8")
-    slow = text.replace('"radsens --log', '"echo {wildcards.source}/{wildcards.span} >> begun; sleep 3; radsens --log')
-    assert slow != text
-    rule.write_text(slow, encoding="utf-8")
+    assert text.count(words) == 1
+    rule.write_text(text.replace(words, others), encoding="utf-8")
 
 
-# Long enough that several flushes, which may be 5 s apart where the disk is slow, fall into its last 40 %.
 LONG = {
     "bands": ["490P", "670P", "865P"],
-    "scene": {"kind": "analytic", "solar_zenith": 40, "solar_azimuth": 60, "wind_speed": 5, "step": 1},
+    "scene": {"kind": "analytic", "solar_zenith": 40, "solar_azimuth": 60, "wind_speed": 5, "step": 4},
     "sources": {"hf_equalisation": {"sigma": 0.001}},
-    "realisations": 12000,
-    "span": 12000,
+    "realisations": 300,
+    "span": 300,
 }
+
+
+def held(desk):
+    """Let the first try at the long span of this checkout stop itself once 60 % of it are on the disk: it cannot end."""
+    (desk.root / "held.py").write_text(HELD.format(source="hf_equalisation", share=0.6), encoding="utf-8")
+    instead(desk, '"radsens --log', '"python held.py --log')
 
 
 def test_a_span_killed_at_60_percent_resumes_from_its_last_block(empty, tmp_path):
     empty.write({**sixty(), **LONG})
+    held(empty)
     process = empty.start("snakemake", *PROFILE, "--configfile", "tiny.yaml")
-    until(lambda: progress(empty) >= 0.6 or process.poll() is not None, 150, every=0.05)
+    until(lambda: progress(empty) >= 0.6 or process.poll() is not None)
     kept = progress(empty)
     assert process.poll() is None, "it ended before it was killed: " + (empty.root / "said.txt").read_text()
-    (job,) = [id for state, id in qstat() if state == "r"]
+    (job,) = until(lambda: len(found := [id for state, id in qstat() if state == "r"]) == 1 and found)
     qdel(job)
     assert kept < 1, "it ended before it was killed"
     assert process.wait(workflow_tools.TIMEOUT) == 0, (empty.root / "said.txt").read_text()
@@ -193,7 +204,7 @@ def test_a_span_killed_at_60_percent_resumes_from_its_last_block(empty, tmp_path
     total = 3 * LONG["realisations"]
     assert chunk.attributes["resumed_realisations"] >= kept * total, "what was flushed was computed again"
     assert chunk.attributes["resumed_realisations"] + chunk.attributes["computed_realisations"] == total
-    local = locally(empty, tmp_path / "local", **{**LONG, "span": 6000})
+    local = locally(empty, tmp_path / "local", **{**LONG, "span": 150})
     assert tables(empty) == tables(local)
 
 
