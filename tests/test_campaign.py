@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.equation import with_detector
-from tests.workflow_tools import BOTH, CHECKOUT, CONTROL, LINEARITY, ORIENTATION, TINY, changed
+from tests.workflow_tools import BOTH, CHECKOUT, CONTROL, LINEARITY, ORIENTATION, TIMEOUT, TINY, changed
 
 from radsens import chunk, config, kernel, provenance
 from radsens.campaign import Campaign
@@ -118,7 +118,7 @@ def test_the_same_settings_have_the_same_keys_whatever_the_process(package):
     for seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(package.parent)}
         command = [sys.executable, "-c", "from tests.test_campaign import campaign; print(campaign().files)"]
-        done = subprocess.run(command, cwd=CHECKOUT, env=environment, check=True, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, cwd=CHECKOUT, env=environment, check=True, capture_output=True, text=True, timeout=TIMEOUT)
         found.add(done.stdout)
     assert found == {f"{campaign().files}\n"}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from tests.workflow_tools import TIMEOUT
 
 from radsens import cli
 from radsens.products import reference
@@ -56,6 +57,6 @@ def test_the_example_of_an_error_source_is_one_file_and_one_line_and_keeps_the_c
         "absolute_gain and knowledge",
     ]
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path / 'src'}{os.pathsep}{tmp_path}"}
-    done = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
     assert re.search(r"[1-9]\d* passed", done.stdout)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.workflow_tools import TIMEOUT
 
 import radsens
 from radsens.kernel import JOBS, publish
@@ -57,7 +58,7 @@ class Nodes:
 
     @staticmethod
     def said(process):
-        out, _ = process.communicate(timeout=120)
+        out, _ = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 0
         value, hits, folder = out.split()
         assert float(value) == 8

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from tests.operate_tools import jobs, lay_many, many, row, state, told
-from tests.workflow_tools import BOTH, CONTROL, LINEARITY, ORIENTATION, SPANS, TINY, one_sentence
+from tests.workflow_tools import BOTH, CONTROL, LINEARITY, ORIENTATION, SPANS, TIMEOUT, TINY, one_sentence
 
 from radsens import record, work
 from radsens.campaign import Campaign
@@ -130,7 +130,7 @@ def test_the_status_of_two_thousand_jobs_opens_each_record_once_and_no_chunk(her
     campaign = Campaign.read("big.yaml")
     lay_many(campaign)
     assert jobs(campaign) == 1999
-    done = subprocess.run([sys.executable, "-c", COUNTED], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", COUNTED], capture_output=True, text=True, check=True, timeout=TIMEOUT)
     opened, chunks, listed, planned, pandas = done.stdout.split()
     assert int(planned) == 1999 and int(opened) <= 1999 + 10 and int(chunks) == 0 and pandas == "False"
     assert int(listed) <= 4 * len(campaign.names) + 10  # folders, not files

@@ -23,7 +23,7 @@ CHECKOUT = Path(__file__).parents[1]
 PACKAGE = Path(radsens.__file__).parent
 PARTS = ("Snakefile", "workflow", "profiles", "environment.yml")
 SAID = "said.txt"
-TIMEOUT = 240  # of one command [s]: a run that hangs must fail here, with its output
+TIMEOUT = 600  # of one command [s]: a run that hangs must fail here, with its output; one on a loaded machine must not
 NAME = "tiny"
 
 # Every kind of path through the workflow, seconds long: two bands (polarised and not), two sources and both together,

@@ -3,12 +3,15 @@
 set -euo pipefail
 
 stop() {
-    pkill -x "$1" || true
-    for _ in {1..100}; do
-        pgrep -x --runstates D,R,S,T "$1" > /dev/null || return 0
-        sleep 0.1
+    local signal
+    for signal in TERM KILL; do
+        pkill "-$signal" -x "$1" || true
+        for _ in {1..100}; do
+            pgrep -x --runstates D,R,S,T "$1" > /dev/null || return 0
+            sleep 0.1
+        done
     done
-    pkill -KILL -x "$1"
+    return 1
 }
 
 [[ ${1:-all} == execd ]] || stop sge_qmaster

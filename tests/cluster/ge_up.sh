@@ -55,12 +55,12 @@ lay_out() {
 
 start_master() {
     pgrep -x --runstates D,R,S,T sge_qmaster > /dev/null || setsid /usr/sbin/sge_qmaster < /dev/null &> $spool/qmaster.start
-    until_true 30 qconf -sh
+    until_true 120 qconf -sh
 }
 
 start_execution() {
     pgrep -x --runstates D,R,S,T sge_execd > /dev/null || setsid /usr/sbin/sge_execd < /dev/null &> $spool/execd.start
-    until_true 60 eval "qstat -f | grep -q '^all.q@.* [0-9.]* *lx-amd64 *\$'"
+    until_true 120 eval "qstat -f | grep -q '^all.q@.* [0-9.]* *lx-amd64 *\$'"
 }
 
 configure() {

@@ -35,7 +35,7 @@ stop() { # daemon...
         alive "$pid_file.pid" || continue
         pid=$(< "$pid_file.pid")
         kill "$pid"
-        until_true 30 eval "! kill -0 $pid"
+        until_true 120 eval "! kill -0 $pid"
     done
 }
 
@@ -59,7 +59,7 @@ start_munge() {
     install -d -o munge -g munge -m 755 /run/munge
     install -d -o munge -g munge -m 700 /var/log/munge /var/lib/munge
     alive /run/munge/munged.pid || setpriv --reuid munge --regid munge --clear-groups /usr/sbin/munged
-    until_true 20 eval 'munge -n | unmunge'
+    until_true 120 eval 'munge -n | unmunge'
 }
 
 start_database() {
@@ -68,7 +68,7 @@ start_database() {
     if ! mysqladmin ping &> /dev/null; then
         setsid /usr/sbin/mariadbd --user=mysql --bind-address=127.0.0.1 --innodb-buffer-pool-size=128M < /dev/null &> /var/log/slurm/mariadb.out &
     fi
-    until_true 60 mysqladmin ping
+    until_true 120 mysqladmin ping
     mysql -e "create database if not exists slurm_acct_db;
         create user if not exists slurm@localhost identified by 'slurm';
         grant all on slurm_acct_db.* to slurm@localhost;"
@@ -139,7 +139,7 @@ configure() {
 }
 
 add_account() { # sacctmgr reads slurm.conf, which must name slurmdbd by now
-    until_true 60 sacctmgr -n list cluster
+    until_true 120 sacctmgr -n list cluster
     sacctmgr -n list cluster format=cluster%20 | grep -qw lab || sacctmgr -i add cluster lab > /dev/null
     sacctmgr -n list account format=account%20 | grep -qw lab || sacctmgr -i add account lab cluster=lab > /dev/null
     sacctmgr -n list association user=root account=lab format=user%20 | grep -qw root || sacctmgr -i add user root account=lab > /dev/null
@@ -147,10 +147,10 @@ add_account() { # sacctmgr reads slurm.conf, which must name slurmdbd by now
 
 start_slurm() {
     alive /run/slurm/slurmctld.pid || /usr/sbin/slurmctld
-    until_true 30 scontrol ping
+    until_true 120 scontrol ping
     alive /run/slurm/slurmd.pid || /usr/sbin/slurmd
     scontrol update "nodename=$host" state=resume &> /dev/null || true # refused where there is nothing to resume
-    until_true 60 eval "sinfo -h -o %t | grep -qE 'idle|mix|alloc'"
+    until_true 120 eval "sinfo -h -o %t | grep -qE 'idle|mix|alloc'"
 }
 
 install_packages

@@ -40,7 +40,7 @@ def test_the_parasol_campaign_with_faults_gives_the_bytes_of_a_local_run(finishe
         script("ge_down.sh", "master")
         time.sleep(20)
         script("ge_up.sh", "master")
-        until(lambda: waiting()["qw"] > 0 or process.poll() is not None, 120)
+        until(lambda: waiting()["qw"] > 0 or process.poll() is not None)
         queued = [id for state, id in qstat() if state == "qw"]
         if queued:
             delete(queued[-1])

@@ -9,6 +9,7 @@ from time import monotonic, sleep
 
 import numpy as np
 import pytest
+from tests.workflow_tools import TIMEOUT
 
 from radsens.scenes.landscape import PRESETS
 from radsens.transfer import adding, surfaces, tables
@@ -85,7 +86,7 @@ POOL = """
 from tests.transfer.test_tables import CLOUDY, HAZY
 from radsens.transfer.tables import tables
 if __name__ == "__main__":
-    tables([CLOUDY._replace(wavelength=w, accuracy="standard") for w in range(500, 900, 20)], processes=2)
+    tables([CLOUDY._replace(wavelength=w, accuracy="standard") for w in range(500, 900)], processes=2)
 """
 
 
@@ -103,8 +104,8 @@ def test_processes_that_make_tables_end_with_the_command_that_is_killed(private,
     until(lambda: not any(worker.exists() for worker in workers))
 
 
-def until(true, seconds=60):
-    end = monotonic() + seconds
+def until(true):
+    end = monotonic() + TIMEOUT
     while not true():
         assert monotonic() < end
         sleep(0.05)
