@@ -319,7 +319,7 @@ class Executor(RemoteExecutor):
     def cancel_jobs(self, active_jobs: Iterable[SubmittedJobInfo]) -> None:
         """End every job that was submitted, those included whose submission is being answered."""
         self.stopping = True
-        wait(list(self.submitting), PATIENCE)
+        self._all_answered()
         self._withdraw()
         mine = {w.task.id: w.task for w in list(self.watched.values()) if w.task.id}
         try:
@@ -331,6 +331,12 @@ class Executor(RemoteExecutor):
             self.journal.ended(mine[id])
             tasks.remove(mine[id].path)
         self.logger.info(f"Ended {len(mine) - len(left)} jobs" + (f"; not ended: {', '.join(left)}" if left else "."))
+
+    def _all_answered(self) -> None:
+        """Wait until each answer to a submission was taken up: a future is done a moment before its jobs are watched."""
+        until = time.monotonic() + PATIENCE
+        while self.submitting and time.monotonic() < until:
+            time.sleep(0.02)
 
     def _withdraw(self) -> None:
         """Those whose submission got no answer may be queued all the same: they shall not run."""

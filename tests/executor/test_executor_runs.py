@@ -7,8 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
+from threading import Thread
 from types import SimpleNamespace
 
 import pytest
@@ -244,6 +247,25 @@ def test_a_submission_that_got_no_answer_finds_its_turn_taken_after_ctrl_c(desk,
     found._withdraw()
     assert ended == [task] and found.waiting == []
     assert not tasks.claim(task.path)
+
+
+def test_jobs_whose_submission_is_being_answered_at_ctrl_c_are_ended_too(desk, monkeypatch):
+    """The answer comes in another thread, which takes a while to note and watch each job."""
+    found, _ = watching(desk.root, 0, monkeypatch)
+    found.journal = SimpleNamespace(submitted=lambda _: None, ended=lambda _: None)
+    found.report_job_submission = lambda _: time.sleep(0.1)
+    asked, answer = [], Future()
+    answer.set_result([])
+    found.child.ask = lambda do, jobs: asked.append((do, jobs)) or answer
+    batch = [(None, Task(str(desk.root / f"1.{n}"), "r", (str(n),), "d", "-r n")) for n in range(3)]
+    submission = Future()
+    found.submitting = {submission}
+    submission.add_done_callback(partial(found._submitted, batch))
+    thread = Thread(target=submission.set_result, args=(["7.1", "7.2", "7.3"],))
+    thread.start()
+    found.cancel_jobs([])
+    thread.join()
+    assert asked == [("terminate", ["7.1", "7.2", "7.3"])]
 
 
 def test_the_readme_gives_every_setting_with_its_default_and_its_help():
