@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 LIBRARY = Path("/usr/lib/gridengine-drmaa/lib/libdrmaa.so.1.0")
 ENVIRONMENT = {"SGE_ROOT": "/var/lib/gridengine", "SGE_CELL": "default", "DRMAA_LIBRARY_PATH": str(LIBRARY)}
 WANTED = "RADSENS_CLUSTER_TESTS"  # set to 1 where the tests may install packages and start daemons, as root
+AWAY = "away"  # in place of a state, where nobody answers: the queue is not known to be empty
 LIMIT = 600  # of one command [s]: it ends what hangs, and is no measure of how fast a loaded machine is
 PROFILE = (
     "--executor drmaa-array --jobs 400 --keep-going --scheduler greedy --rerun-triggers mtime --rerun-incomplete "
@@ -32,8 +33,10 @@ def script(name, *words):
 
 
 def qstat():
-    """Jobs of the cell and tasks of its arrays: (state, id) each, as (r, 12.3)."""
+    """Jobs of the cell and tasks of its arrays: (state, id) each, as (r, 12.3). A master that is away has told of none."""
     done = subprocess.run(["qstat", "-g", "d"], capture_output=True, text=True, env={**os.environ, **ENVIRONMENT})
+    if done.returncode != 0:
+        return [(AWAY, "")]
     words = [line.split() for line in done.stdout.splitlines()[2:]]
     return [(w[4], w[0] if w[-1] == "1" and len(w) < 9 else f"{w[0]}.{w[-1]}") for w in words]
 
