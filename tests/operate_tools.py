@@ -31,6 +31,8 @@ if "FAULT" in os.environ:
     record.begin = begin
 """
 
+SLOW = "900"  # seconds that such a job sleeps, longer than any test, when it must be running until it is ended
+
 # `radsens` whose first try at a span of {source} stops itself once a {share} of it is on the disk, however fast it computes:
 # told to go on, it does so, and killed it leaves what a killed job leaves. Until then each batch is flushed, as those of a
 # slow span are; a fast one is over before its first flush is due.

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.operate_tools import faulty, row, start, state, told, until
+from tests.operate_tools import SLOW, faulty, row, start, state, told, until
 from tests.workflow_tools import BOTH, CONTROL, LINEARITY, ORIENTATION, SPANS, TIMEOUT, one_sentence
 
 from radsens import io
@@ -99,7 +99,7 @@ def test_a_failed_recomputation_puts_the_old_chunks_back(desk, tmp_path):
 def test_a_recomputation_that_is_ended_loses_no_chunk(desk, tmp_path, number):
     chunk = desk.chunk(BOTH)
     before = chunk.read_bytes()
-    said, environment = tmp_path / "said.txt", faulty(desk, tmp_path / "site", f"30:{BOTH}")
+    said, environment = tmp_path / "said.txt", faulty(desk, tmp_path / "site", f"{SLOW}:{BOTH}")
     words = ["rerun", "tiny.yaml", "--source", BOTH, "--realisations", "0", "--profile", "test"]
     first = start(desk, said, "radsens", *words, **environment)
     until(lambda: row(state(desk), BOTH)["running"], first, said)

@@ -7,14 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.operate_tools import faulty, start, state, until
+from tests.operate_tools import SLOW, faulty, start, state, until
 from tests.workflow_tools import BOTH, LINEARITY, SPANS, TIMEOUT, one_sentence
 
 from radsens import record
 from radsens.operate import master, snakemake
 from radsens.schema import Fault
-
-SLOW = "30"  # seconds that a job sleeps when a test needs it to be running
 
 
 def lock(*paths):
@@ -116,14 +114,14 @@ def test_the_exit_code_is_that_of_the_command_which_is_printed_first(words, code
 WAITING = """
 import sys
 from radsens.operate import snakemake
-raise SystemExit(snakemake.foreground([sys.executable, "-c", {child!r}]))
+raise SystemExit(snakemake.foreground([sys.executable, "-c", {child!r}], lambda _: print("started", flush=True)))
 """
 CHILD = """
 import signal, sys, time
 signal.signal(signal.SIGINT, lambda *_: sys.exit(41))
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(42))
 print('up', flush=True)
-time.sleep(60)
+time.sleep(900)
 """
 
 
@@ -131,8 +129,11 @@ time.sleep(60)
 def test_ctrl_c_and_a_termination_reach_the_command_and_its_end_is_waited_for(number, kill, code):
     program = [sys.executable, "-c", WAITING.format(child=CHILD)]
     process = subprocess.Popen(program, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    while "up" not in process.stdout.readline().split():
-        assert process.poll() is None
+    awaited = {"up", "started"}  # the command has its handlers, and the one that started it knows whom to tell
+    while awaited:
+        line = process.stdout.readline()
+        assert line, "it ended before a signal was sent"
+        awaited -= {line.strip()}
     kill(process.pid, number)
     assert process.wait(TIMEOUT) == code
     process.stdout.close()
