@@ -33,8 +33,8 @@ FAULTS = """
         shell: "echo half > {output}; kill -KILL -- -$(ps -o pgid= $$ | tr -d ' '); echo whole > {output}"
     rule wall:
         output: "wall"
-        resources: seconds=10, drmaa_extra="-l h_rt=10"
-        shell: "echo half > {output}; sleep 60; echo whole > {output}"
+        resources: seconds=45, drmaa_extra="-l h_rt=10"  # the public plugin's job must come as far as its half file
+        shell: "echo half > {output}; sleep 300; echo whole > {output}"
 """
 
 
