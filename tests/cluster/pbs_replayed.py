@@ -36,6 +36,8 @@ def qsub(options):
 
 def qstat(options):
     job = options[-1]
+    with (FOLDER / "asked").open("a", encoding="utf-8") as asked:
+        asked.write(f"{job}\n")
     code, called = FOLDER / f"{job}.code", FOLDER / f"{job}.called"
     if not called.exists():
         print(f"qstat: Unknown Job Id {job}", file=sys.stderr)

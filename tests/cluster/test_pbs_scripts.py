@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.operate_tools import until
 from tests.workflow_tools import LINEARITY, SPANS, TIMEOUT
 
 PROFILE = Path(__file__).parents[2] / "profiles/hal-qsub"
@@ -44,11 +45,12 @@ def a_command(folder, name, text):
 
 @pytest.fixture
 def status(tmp_path):
-    """What the status script says when qstat gives an answer with an exit code."""
+    """What the status script says when qstat gives an answer with an exit code, of a job that was missed for some seconds."""
 
-    def said(answer, code=0):
+    def said(answer, code=0, missed=None):
         (tmp_path / "answer").write_text(answer, encoding="utf-8")
-        a_command(tmp_path / "bin", "qstat", f'echo "$@" > asked; cat answer; exit {code}\n')
+        aged = f"touch -c -d '{missed} seconds ago' .snakemake/qsub/{JOB}.missed; " if missed else ""  # however slow its start
+        a_command(tmp_path / "bin", "qstat", f'echo "$@" > asked; {aged}cat answer; exit {code}\n')
         path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
         return subprocess.run(
             [sys.executable, PROFILE / "status.py", JOB],
@@ -110,12 +112,9 @@ FORGOTTEN = {"history off": (f"{HEAD}}}", 0), "unknown id": ("", 153)}
 
 @pytest.mark.parametrize("case", FORGOTTEN)
 def test_a_job_that_the_server_forgot_has_failed_if_no_exit_code_comes_within_a_minute(case, status, tmp_path):
-    missed = tmp_path / f".snakemake/qsub/{JOB}.missed"
     assert status(*FORGOTTEN[case]).stdout == "running\n"
-    os.utime(missed, (time.time() - 50,) * 2)
-    assert status(*FORGOTTEN[case]).stdout == "running\n"
-    os.utime(missed, (time.time() - 70,) * 2)
-    said = status(*FORGOTTEN[case])
+    assert status(*FORGOTTEN[case], missed=50).stdout == "running\n"
+    said = status(*FORGOTTEN[case], missed=70)
     assert said.stdout == "failed\n"
     assert JOB in said.stderr
     marker(tmp_path, "0\n")
@@ -228,6 +227,11 @@ def test_a_submission_that_is_refused_is_told_in_the_words_of_qsub(pbs):
     assert "qsub refused the job (exit code 170) and said: qsub: Unknown queue; it was called as qsub -r n" in done.text
 
 
+def between_rounds(asked):
+    """Whether the server was asked for each of three jobs, and for none in the last third of the time between two rounds."""
+    return asked.exists() and len(set(asked.read_text(encoding="utf-8").split())) == 3 and time.time() - asked.stat().st_mtime > 3
+
+
 @pytest.mark.workflow
 def test_ctrl_c_between_two_rounds_of_status_checks_deletes_the_jobs(pbs):
     """During a round Snakemake itself holds no job that it could delete: docs/clusters.md says what to type after Ctrl-C."""
@@ -240,18 +244,15 @@ def test_ctrl_c_between_two_rounds_of_status_checks_deletes_the_jobs(pbs):
         # a test run in the background of a shell would hand down that Ctrl-C is ignored
         "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     }
-    words = ["snakemake", *pbs.words, "--seconds-between-status-checks", "12"]
+    words = ["snakemake", *pbs.words, "--seconds-between-status-checks", "9"]
     with said.open("w") as out, subprocess.Popen(words, stdout=out, **how) as master:
         try:
-            deadline = time.monotonic() + 60
-            while said.read_text(encoding="utf-8").count("with external jobid") < 3:
-                assert time.monotonic() < deadline, "no job came up"
-                time.sleep(0.2)
-            time.sleep(0.5)
+            until(lambda: between_rounds(pbs.folder / "asked"), master, said)
             master.send_signal(signal.SIGINT)
-            master.wait(60)
+            master.wait(TIMEOUT)
         finally:
             master.kill()
+    until(lambda: len(list(pbs.folder.glob("*.code"))) == 3, None, said)  # qdel may outlive Snakemake
     assert sorted(p.read_text(encoding="utf-8") for p in pbs.folder.glob("*.code")) == ["271"] * 3
     sessions = ",".join(p.read_text(encoding="utf-8").strip() for p in pbs.folder.glob("*.pid"))
     left = subprocess.run(["ps", "-o", "stat=", "-s", sessions], capture_output=True, text=True, check=False).stdout.split()
