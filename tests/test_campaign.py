@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.equation import with_detector
-from tests.workflow_tools import BOTH, CHECKOUT, CONTROL, LINEARITY, ORIENTATION, TIMEOUT, TINY, changed
+from tests.workflow_tools import BOTH, CHECKOUT, COMPILED, CONTROL, LINEARITY, ORIENTATION, TIMEOUT, TINY, changed
 
 from radsens import chunk, config, kernel, provenance
 from radsens.campaign import Campaign
@@ -103,7 +103,7 @@ def test_a_setting_changes_the_keys_of_what_depends_on_it(knobs, expected):
 def package(tmp_path_factory):
     """A copy of the package that is looked at in place of the package itself."""
     folder = tmp_path_factory.mktemp("package") / "radsens"
-    shutil.copytree(kernel.PACKAGE, folder)
+    shutil.copytree(kernel.PACKAGE, folder, ignore=COMPILED)
     original = kernel.PACKAGE
     with pytest.MonkeyPatch.context() as patch:
         for module, name in ((kernel, "PACKAGE"), (provenance, "PACKAGE"), (provenance, "REGISTRY"), (provenance, "LAYOUT")):

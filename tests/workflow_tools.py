@@ -25,6 +25,7 @@ PARTS = ("Snakefile", "workflow", "profiles", "environment.yml")
 SAID = "said.txt"
 TIMEOUT = 600  # of one command [s]: a run that hangs must fail here, with its output; one on a loaded machine must not
 NAME = "tiny"
+COMPILED = shutil.ignore_patterns("__pycache__")  # other processes write there, and a file that is listed may be gone
 
 # Every kind of path through the workflow, seconds long: two bands (polarised and not), two sources and both together,
 # three spans of which the last is short.
@@ -207,8 +208,10 @@ def lay(root, source, cache):
     """A new checkout at `root`, with the tiny campaign and no results."""
     root.mkdir(parents=True)
     for part in PARTS:
-        whole = shutil.copytree if (CHECKOUT / part).is_dir() else shutil.copy2
-        whole(CHECKOUT / part, root / part)
+        if (CHECKOUT / part).is_dir():
+            shutil.copytree(CHECKOUT / part, root / part, ignore=COMPILED)
+        else:
+            shutil.copy2(CHECKOUT / part, root / part)
     desk = Desk(root, source, cache)
     desk.write()
     return desk
@@ -216,7 +219,7 @@ def lay(root, source, cache):
 
 def copy_package(folder, package=PACKAGE):
     """A private copy of the package; its folder, for PYTHONPATH."""
-    shutil.copytree(package, folder / "radsens")
+    shutil.copytree(package, folder / "radsens", ignore=COMPILED)
     return folder
 
 
