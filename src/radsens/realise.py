@@ -211,11 +211,12 @@ def span_pass(
             sweep(sums, hits[a:b], image, cells, desk, parameters[a:b], todo[a:b], switch, first + a, keys, samples)
             if not review(rows[a:b], outcome[a:b], todo[a:b], sums, cells, attempt):
                 break
-        for r in range(a, b):
-            if outcome[r]:
-                rows[r, :, :] = np.nan
-            else:
-                finish(rows[r], totals, sums, r - a, cells)
+        for q in range(values.shape[0]):
+            for r in range(a, b):
+                if outcome[r]:
+                    rows[r, :, q] = np.nan
+                else:
+                    finish(rows[r, :, q], totals[:, q], sums, r - a, q, cells)
 
 
 def models(task: Task, instrument: Polarimeter, band: str, active: Active, span: range) -> tuple[IRM, IRM]:

@@ -226,10 +226,8 @@ def add(total, marks, before, first, groups, low, high, centre, scale):
         t = -t if m < np.int32(0) else t
         t = low if t < low else t
         marks[g] = log_bin(centre + (high if t > high else t))
-    apart = (groups + 3) // 4  # neighbours, which may enter the same bin, would wait for each other
-    for start in range(apart):
-        for g in range(start, groups, apart):
-            total[np.uint32(marks[g])] += before[g + 1] - before[g]
+    for g in range(groups):
+        total[np.uint32(marks[g])] += before[g + 1] - before[g]
 
 
 @kernel
