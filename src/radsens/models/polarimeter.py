@@ -323,7 +323,8 @@ def simulate(gaps, d, x, hit, fields, common, work, pixels, detector, sample, re
     gaps (quantity, pixel) is filled; d (sample, pixel), x, hit and common (pixel), fields (6, pixel) float32 and work (4, pixel)
     uint32 are scratch; detector and sample (pixel) uint32 are the addresses; keys (2, 4) those of the HF and noise fields.
     """
-    hit[:] = 0.0
+    if switch[SATURATE]:
+        hit[:] = 0.0
     back = pixels[J : J + 6]
     if switch[LINEAR]:
         stokes(gaps, back, p[MISMATCH : MISMATCH + 9], pixels[B : B + 3])  # J M (A − A⁰) B
