@@ -44,7 +44,7 @@ CASES = {
 }
 PRECISIONS = ("float64", "float32")
 COUNT = 8  # realisations that are compared, and that the baseline knows
-TIMED = 64  # realisations of a timed batch of radsens; a job takes batches of seconds
+TIMED = 256  # realisations of a timed batch of radsens; a job takes batches of seconds
 KEPT = [statistics.MEAN, statistics.STD, statistics.MIN, statistics.MAX]
 # Rounding of float32 [1; deg]: 1e-7 in ΔI/I (design of the package), which 90/π / DoLP magnifies 1500 times at DoLP 0.02.
 FLOOR32 = np.array([2e-6, 2e-6, 2e-6, 2e-6, 3e-3])

@@ -30,7 +30,7 @@ from radsens.sources._source import Direction, ErrorSource, Sampling, normals
 from radsens.tiles import GROUP, ROW, count, in_strata, laid, of_strata
 
 PIECE = 8192  # pixels whose table, in float64, is made at a time
-BLOCK = 4  # realisations that share a reading of the pixels, at most
+BLOCK = 2  # realisations that share a reading of the pixels, at most
 BLOCK_BYTES = 64 << 20  # of the histograms of a block, at most
 LAST_REASON = len(REASONS) - 1
 OUTCOMES = (*REASONS, *FAULTS)

@@ -70,7 +70,7 @@ def gap_row(gaps, q_ref, u_ref, p_ref):
 
 
 @kernel
-def intensity_gap_row(gap, x, inverse_b0, inverse_gain):
-    """ΔI / I of an unpolarised band (pixel): X / (A t_m) divided by B₀ = I (1 + ε (q₀ cos 2φ + u₀ sin 2φ))."""
+def intensity_gap_row(gap, d, inverse_k, inverse_b0, inverse_gain):
+    """ΔI / I of an unpolarised band (pixel): D / (P g A t_m) divided by B₀ = I (1 + ε (q₀ cos 2φ + u₀ sin 2φ))."""
     for i in range(gap.size):
-        gap[i] = x[i] * inverse_gain * inverse_b0[i]
+        gap[i] = d[i] * inverse_k[i] * inverse_gain * inverse_b0[i]

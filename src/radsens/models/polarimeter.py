@@ -23,7 +23,7 @@ reference q₀, u₀.
 import numpy as np
 
 from radsens.gaps.quantities import QUANTITIES, gap_row, intensity_gap_row
-from radsens.kernel import chain, fma, kernel, like
+from radsens.kernel import chain, fma, formula, kernel, like
 from radsens.models.irm import IRM, nominal
 from radsens.models.pixels import INVERSE_K, P0, Q0, S_MEAN, U0, B, J, K, analyser, inverse, optics, pixel_table
 from radsens.random import field_row
@@ -251,17 +251,29 @@ def saturate(d, x, hit, dark, top):
         d[i] = most if d[i] > most else d[i]
 
 
+@formula
+def stokes_of(gaps, i, j, m, d0, d1, d2):
+    """Gaps of I, Q, U by I_ref in pixel i, J M D."""
+    b0 = fma(m[0], d0, fma(m[1], d1, m[2] * d2))
+    b1 = fma(m[3], d0, fma(m[4], d1, m[5] * d2))
+    b2 = fma(m[6], d0, fma(m[7], d1, m[8] * d2))
+    gaps[0, i] = fma(j[0, i], b0, fma(j[1, i], b1, j[2, i] * b2))
+    gaps[1, i] = fma(j[1, i], b0, fma(j[3, i], b1, j[4, i] * b2))
+    gaps[2, i] = fma(j[2, i], b0, fma(j[4, i], b1, j[5, i] * b2))
+
+
 @kernel
-def stokes(gaps, j, m, d):
-    """Gaps of I, Q, U by I_ref, J M D (3, pixel): M (3×3, flat) = analyser⁻¹ / (A t_m T), J = O⁻¹ / I_ref, D (3, pixel)."""
+def stokes(gaps, j, m, d, inverse_k):
+    """J M D (3, pixel): M (3×3, flat) = analyser⁻¹ / (A t_m T), J = O⁻¹ / I_ref, D (3, pixel) the error of S / (P g)."""
     for i in range(gaps.shape[1]):
-        d0, d1, d2 = d[0, i], d[1, i], d[2, i]
-        b0 = fma(m[0], d0, fma(m[1], d1, m[2] * d2))
-        b1 = fma(m[3], d0, fma(m[4], d1, m[5] * d2))
-        b2 = fma(m[6], d0, fma(m[7], d1, m[8] * d2))
-        gaps[0, i] = fma(j[0, i], b0, fma(j[1, i], b1, j[2, i] * b2))
-        gaps[1, i] = fma(j[1, i], b0, fma(j[3, i], b1, j[4, i] * b2))
-        gaps[2, i] = fma(j[2, i], b0, fma(j[4, i], b1, j[5, i] * b2))
+        stokes_of(gaps, i, j, m, d[0, i] * inverse_k[0, i], d[1, i] * inverse_k[1, i], d[2, i] * inverse_k[2, i])
+
+
+@kernel
+def stokes_linear(gaps, j, m, b):
+    """J M (A − A⁰) B (3, pixel): what `stokes` gives where nothing but the triplet is wrong, m (3×3, flat) = M (A − A⁰)."""
+    for i in range(gaps.shape[1]):
+        stokes_of(gaps, i, j, m, b[0, i], b[1, i], b[2, i])
 
 
 @kernel
@@ -295,15 +307,11 @@ def measure(d, x, hit, a, pixels, fields, common, p, switch):
 
 @chain
 def retrieve(d, x, a, pixels, fields, common, p, switch):
-    """From the error of the counts of sample a to that of f⁻¹(DN − C) / (P g_a), with the believed parameters: a row of
-    pixels."""
+    """From the error of the counts of sample a to that of f⁻¹(DN − C), by the believed g where it errs: a row of pixels."""
     if switch[ORDER_BELIEVED]:
         unbend(d, x, p[LINEARISE], p[LINEARISE + 1], switch[ORDER_BELIEVED])
     if switch[FIELD_BELIEVED]:
         undo_inter_pixel(d, x, fields[a], common, p[HF_BELIEVED], p[HF_BELIEVED + 1])
-    inverse_k = pixels[INVERSE_K + a]
-    for i in range(d.size):
-        d[i] = d[i] * inverse_k[i]
 
 
 @chain
@@ -327,15 +335,15 @@ def simulate(gaps, d, x, hit, fields, common, work, pixels, detector, sample, re
         hit[:] = 0.0
     back = pixels[J : J + 6]
     if switch[LINEAR]:
-        stokes(gaps, back, p[MISMATCH : MISMATCH + 9], pixels[B : B + 3])  # J M (A − A⁰) B
+        stokes_linear(gaps, back, p[MISMATCH : MISMATCH + 9], pixels[B : B + 3])
     else:
         draw_fields(fields, common, work, detector, sample, realisation, keys, switch)
         for a in range(d.shape[0]):
             measure(d[a], x, hit, a, pixels, fields, common, p, switch)
             retrieve(d[a], x, a, pixels, fields, common, p, switch)
         if d.shape[0] == 3:
-            stokes(gaps, back, p[INVERSE : INVERSE + 9], d)
+            stokes(gaps, back, p[INVERSE : INVERSE + 9], d, pixels[INVERSE_K : INVERSE_K + 3])
     if d.shape[0] == 3:
         gap_row(gaps, pixels[Q0], pixels[U0], pixels[P0])
     else:
-        intensity_gap_row(gaps[0], d[0], pixels[J], p[INVERSE])
+        intensity_gap_row(gaps[0], d[0], pixels[INVERSE_K], pixels[J], p[INVERSE])
