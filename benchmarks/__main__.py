@@ -26,7 +26,6 @@ from radsens.schema import Scene
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 SECONDS = 30.0  # given to the measurement of the cases
-DOCUMENTED = 300  # realisations of the one call of punpy: 2 GiB
 DIRECTIONS = "all sources", "all sources, in the instrument"
 Times = dict[Any, float]
 
@@ -64,22 +63,22 @@ def of_gram(scene: Scene, part: Partition) -> list[Row]:
 
 def of_peers(scene: Scene, part: Partition) -> tuple[list[Row], list[str]]:
     """punpy on the same six sources, in the same strata; what does not agree."""
-    called = f"one call, N = {DOCUMENTED}; radsens with histograms"
+    called = f"one call, N = {peers.CALLED}; radsens with histograms"
     notes = {"hand-batched": f"batches of {peers.BATCH}; radsens with histograms", "as documented": called}
     wanted = {"hand-batched": 25, "as documented": 60}
     if not peers.installed():
         return [Row(f"punpy, {way}", None, "≥", wanted[way], note=peers.ABSENT) for way in notes], []
     job, pixels = peers.measurement(cases.ALL, scene, part, peers.statistics), scene.theta.size
-    ours = cases.batch(cases.task(cases.ALL, "instrument", "float32", quantiles=True), scene, part, 64)
+    ours = cases.batch(cases.task(cases.ALL, "instrument", "float32", quantiles=True), scene, part)
     rows = peers.batched(job, 3)
     wrong = peers.disagreement(peers.as_theirs(ours().rows), rows)
     jobs: dict[Any, Any] = {
-        "radsens": (ours, pixels * 64),
+        "radsens": (ours, pixels * cases.TIMED),
         "hand-batched": (partial(peers.batched, job, 2), pixels * 2 * peers.BATCH),
     }
     found = least(jobs, 8.0)
-    once = [processor_time(partial(peers.documented, job, DOCUMENTED)) for _ in range(2)]
-    found["as documented"] = min(once) / pixels / DOCUMENTED * 1e9
+    once = [processor_time(partial(peers.documented, job, peers.CALLED)) for _ in range(2)]
+    found["as documented"] = min(once) / pixels / peers.CALLED * 1e9
     made = {way: f"{notes[way]}: {found[way]:.0f} ns / {found['radsens']:.1f} ns" for way in notes}
     rows_found = [Row(f"punpy, {way}", found[way] / found["radsens"], "≥", wanted[way], note=made[way]) for way in notes]
     return rows_found, [f"all sources: {wrong} (punpy)"] if wrong else []

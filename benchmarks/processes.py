@@ -23,7 +23,7 @@ from radsens.schema import Scene
 
 ROOT = Path(__file__).parents[1]
 SIDE = 1024  # rows and columns of the large image of the memory
-REALISATIONS = 8, 64  # of the two workers whose memory is compared: two blocks and sixteen
+REALISATIONS = 8, 64  # of the two workers whose memory is compared: two blocks and sixteen, of four
 MANY = 4_000_000  # pixels
 CHUNK = 1024  # realisations of the chunk that is written: half a second of the kernel
 PIECES = 4  # chunks that are gathered, of 256 realisations each
