@@ -80,9 +80,9 @@ from radsens.gather import joined
 
 scene, kept, cases, stages = Path(sys.argv[1]), Path(sys.argv[2]), *map(json.loads, sys.argv[3:])
 digests = []
-assert "BLOCK" in vars(realise)
+assert "BLOCKS" in vars(realise)
 for task, (ends, threads, block) in cases:
-    realise.BLOCK = block
+    realise.BLOCKS = block, block
     spans = [range(a, b) for a, b in zip((0, *ends), ends)]
     made = [chunk.compute(realise.Task.model_validate(task), scene, span, threads) for span in spans]
     assert not any(one["outcome"].any() for one in made)

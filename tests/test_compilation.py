@@ -41,16 +41,31 @@ print(len(names), "numba" in sys.modules, "llvmlite" in sys.modules)
     assert imported == ["False", "False"]
 
 
-def test_the_first_kernel_loads_no_scipy_which_stays_there_for_others():
-    code = """
+@pytest.mark.parametrize("spared", ["scipy", ""])
+def test_a_process_of_radsens_own_loads_no_scipy_with_its_kernels_and_another_loads_what_it_did(spared):
+    code = f"""
 import sys
-from radsens import random
+from radsens import kernel, random
+kernel.SPARED = {spared!r}
 random.draws(1, "a", "b", range(2), 1)
-print("numba" in sys.modules, [name for name in sys.modules if name.partition(".")[0] == "scipy"])
+print("numba" in sys.modules, "scipy" in sys.modules)
 import scipy
 print(scipy.__name__)
 """
-    assert python(code) == ["True []", "scipy"]
+    assert python(code) == [f"True {not spared}", "scipy"]
+
+
+def test_the_command_spares_itself_scipy():
+    code = """
+import sys
+from radsens import cli, kernel
+sys.argv = ["radsens", "--help"]
+try:
+    cli.main()
+except SystemExit:
+    print(kernel.SPARED)
+"""
+    assert python(code)[-1] == "scipy"
 
 
 # --- the cache --------------------------------------------------------------------------------------------------------

@@ -325,7 +325,7 @@ def test_the_number_of_threads_changes_no_bit(work, threads):
 @pytest.mark.parametrize("block", [1, 2, 3, 4, 16])
 def test_realisations_that_share_a_reading_of_the_pixels_change_no_bit(work, monkeypatch, block):
     run, one = work
-    monkeypatch.setattr(equation, "BLOCK", block)
+    monkeypatch.setattr(equation, "BLOCKS", (block, block))
     same(run(SPAN), one)
 
 
@@ -342,7 +342,7 @@ def test_a_realisation_whose_pilots_stand_badly_is_taken_again_alone(ideal, monk
 
     alone = joined([run(range(r, r + 1)) for r in range(9)])
     assert (alone.saturated[:, 0] > 0).tolist() == [False, True, True] * 3
-    monkeypatch.setattr(equation, "BLOCK", block)
+    monkeypatch.setattr(equation, "BLOCKS", (block, block))
     same(run(range(9)), alone)
 
 

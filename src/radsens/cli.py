@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from radsens import record
+from radsens import kernel, record
 from radsens.schema import Fault, validated
 
 app = typer.Typer(
@@ -391,4 +391,5 @@ def run(command: Callable[[], Any]) -> int:
 def main() -> None:
     """Entry of the command `radsens`."""
     gc.set_threshold(100_000)  # start-up and compilation make many objects and no garbage: a tenth of their time
+    kernel.SPARED = "scipy"
     raise SystemExit(run(app))

@@ -27,6 +27,7 @@ import numpy as np
 from radsens.target import settings, target
 
 PACKAGE = Path(__file__).parent
+SPARED = ""  # a package that numba is loaded without: the command `radsens`, whose process is its own, spares itself scipy
 JOBS = ("PBS_JOBID", "SLURM_JOB_ID", "JOB_ID")  # a job of PBS, of Slurm, of Grid Engine: each sets one
 
 
@@ -150,7 +151,7 @@ def _put(source: Path, target: Path, how: Callable[[Path, Path], None]) -> None:
 def compiler() -> Any:
     """Numba, imported at the first call of a kernel, its target and its cache folder set."""
     processor = settings(target())
-    with absent("scipy"):
+    with absent(SPARED):
         import numba
         from numba.core.registry import cpu_target
 
@@ -163,11 +164,11 @@ def compiler() -> Any:
 
 @contextmanager
 def absent(package: str) -> Iterator[None]:
-    """A package that is as if it were not installed, unless it is loaded already.
+    """A package that is as if it were not installed, unless it is loaded already or there is no name.
 
     Where there is scipy numba loads it, for functions of linear algebra that no kernel calls: 17 MiB of each job.
     """
-    if package in sys.modules:
+    if not package or package in sys.modules:
         yield
         return
     sys.modules[package] = None  # type: ignore[assignment]  # what Python takes for not found

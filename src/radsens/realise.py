@@ -30,8 +30,9 @@ from radsens.sources._source import Direction, ErrorSource, Sampling, normals
 from radsens.tiles import GROUP, ROW, count, in_strata, laid, of_strata
 
 PIECE = 8192  # pixels whose table, in float64, is made at a time
-BLOCKS = 2, 4  # realisations that share a reading of the pixels, at most: of a table that caches hold, and of a larger one
-CACHED = 16 << 20  # bytes of a table that caches hold
+# Realisations that share a reading of the pixels, at most: fewer where caches hold those, and would not hold as many histograms.
+BLOCKS = 2, 4
+CACHED = 16 << 20  # bytes of the pixels that caches hold
 BLOCK_BYTES = 64 << 20  # of the histograms of a block, at most
 LAST_REASON = len(REASONS) - 1
 OUTCOMES = (*REASONS, *FAULTS)
@@ -315,7 +316,7 @@ def worker(stage: Stage, threads: int = 1) -> tuple[Callable[[int, int], Batch],
     image, pilot_image = laid(stage.pieces(PIECE), table_of, stage.partition, rows_of(setting.switch), task.precision)
     cells, samples = count(stage.partition, task.quantiles), setting.nominal.relative_transmission.size
     counted = cells.n_strata.shape[1], shape[1]
-    most = BLOCKS[image.pixels.nbytes > CACHED]
+    most = BLOCKS[image.pixels.nbytes > CACHED or not task.quantiles]
     block = int(np.clip(BLOCK_BYTES // (counted[0] * counted[1] * BINS * 4), 1, most))
 
     def room() -> Any:

@@ -234,14 +234,15 @@ def add(total, marks, before, first, groups, low, high, centre, scale):
 def pilot(centre, scale, gaps):
     """Mean and standard deviation (quantity) over the pilot pixels of a cell, of which the second half has an angle."""
     for q in range(centre.size):
+        some = gaps[q, gaps.shape[1] // 2 :] if q == AOLP else gaps[q]
         mean = square = 0.0
-        first = gaps.shape[1] // 2 if q == AOLP else 0
-        for i in range(first, gaps.shape[1]):
-            d = np.float64(gaps[q, i]) - mean
-            mean += d / np.float64(i - first + 1)
-            square += d * (np.float64(gaps[q, i]) - mean)
+        for x in some:
+            mean += np.float64(x)
+        mean /= np.float64(some.size)
+        for x in some:
+            square += (np.float64(x) - mean) * (np.float64(x) - mean)
         centre[q] = np.float32(mean)  # so that it is the same number in either precision
-        scale[q] = np.sqrt(square / np.float64(gaps.shape[1] - first))
+        scale[q] = np.sqrt(square / np.float64(some.size))
 
 
 @formula
