@@ -91,7 +91,7 @@ def test_a_job_needs_ninety_bytes_for_each_further_pixel(parasol, scene, tmp_pat
     """Of these 84 are the tiles in float32, 3 say which cell it is of; the scene, of 64, is gone before they are laid."""
     sources = {"relative_transmission": {"sigma": 0.01}, "radiometric_noise": {"snr": 200}}
     settings = {"seed": 1, "error_in": "knowledge", "precision": "float32", "measurement": Measurement()}
-    task, few, many = Task(instrument=parasol.name, sources=sources, **settings), 1 << 16, 1 << 18
+    task, few, many = Task(instrument=parasol.name, sources=sources, **settings), 1 << 18, 1 << 19
 
     def peak(pixels):
         about = {"key": "0" * 12, "instrument": parasol.name, "strata": STRATA.model_dump_json()}

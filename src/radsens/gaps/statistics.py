@@ -51,21 +51,21 @@ def most(a, b):
 
 
 @formula
-def enter(total, square, low, high, j, centre, a, b, c, d, e, f, g, h):
-    """Enter eight gaps in the partial sums of lane j."""
+def enter(low, high, eight, squares, j, centre, a, b, c, d, e, f, g, h):
+    """Enter eight gaps in the extremes of lane j, and sum them and their squares."""
     low[j] = least(a, least(b, least(c, least(d, least(e, least(f, least(g, least(h, low[j]))))))))
     high[j] = most(a, most(b, most(c, most(d, most(e, most(f, most(g, most(h, high[j]))))))))
     a, b, c, d, e, f, g, h = a - centre, b - centre, c - centre, d - centre, e - centre, f - centre, g - centre, h - centre
-    total[j] += np.float64(((a + b) + (c + d)) + ((e + f) + (g + h)))
-    square[j] += np.float64((fma(a, a, b * b) + fma(c, c, d * d)) + (fma(e, e, f * f) + fma(g, g, h * h)))
+    eight[j] = ((a + b) + (c + d)) + ((e + f) + (g + h))
+    squares[j] = (fma(a, a, b * b) + fma(c, c, d * d)) + (fma(e, e, f * f) + fma(g, g, h * h))
 
 
 @kernel
-def accumulate(total, square, low, high, gap, centre):
+def accumulate(total, square, low, high, eight, squares, gap, centre):
     """Add Σ t and Σ t² of a row of gaps, t = gap − centre, and their extremes, lane by lane (pixel).
 
     Pixels enter by eights, summed in their own precision, which loses no more than the rounding of each of them, before they
-    are added in float64.
+    are added in float64; `eight` and `squares` are scratch (LANES).
     """
     z = like(gap[0], centre)
     for start in range(0, gap.size, EIGHT * LANES):
@@ -74,7 +74,10 @@ def accumulate(total, square, low, high, gap, centre):
         a, b, c, d = of[:n], of[n : 2 * n], of[2 * n : 3 * n], of[3 * n : 4 * n]
         e, f, g, h = of[4 * n : 5 * n], of[5 * n : 6 * n], of[6 * n : 7 * n], of[7 * n :]
         for j in range(n):
-            enter(total, square, low, high, j, z, a[j], b[j], c[j], d[j], e[j], f[j], g[j], h[j])
+            enter(low, high, eight, squares, j, z, a[j], b[j], c[j], d[j], e[j], f[j], g[j], h[j])
+        for j in range(n):  # apart, as registers hold half as many numbers of float64
+            total[j] += np.float64(eight[j])
+            square[j] += np.float64(squares[j])
     for i in range(gap.size - gap.size % EIGHT, gap.size):
         t = gap[i] - z
         total[0] += np.float64(t)
