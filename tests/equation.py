@@ -63,13 +63,14 @@ def gaps(actual, believed, scene, count=1, disturbed=0.0, optics=None):
             d[a] += added[a]
             polarimeter.retrieve(d[a], x[a], a, table, fields, common, p[r], switch)
         if optics is not None:  # what is expected is no longer retrieved as the reference: the whole signal is looked at
-            d += x * table[INVERSE_K : INVERSE_K + samples]
+            d += x
+        inverse_k = table[INVERSE_K : INVERSE_K + samples]
         if samples == 3:
-            polarimeter.stokes(out[r], table[J:Q0], p[r, INVERSE : INVERSE + 9], d)
+            polarimeter.stokes(out[r], table[J:Q0], p[r, INVERSE : INVERSE + 9], d, inverse_k)
             out[r, :3] -= 0 if optics is None else [np.ones(n), table[Q0], table[U0]]
             gap_row(out[r], table[Q0], table[U0], table[P0])
         else:
-            intensity_gap_row(out[r, 0], d[0], table[J], p[r, INVERSE])
+            intensity_gap_row(out[r, 0], d[0], inverse_k[0], table[J], p[r, INVERSE])
             out[r, 0] -= 0 if optics is None else 1
     return out, outcome
 
