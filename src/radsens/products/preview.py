@@ -18,7 +18,7 @@ from radsens.gaps.quantities import QUANTITIES, UNITS
 from radsens.gaps.strata import partition, refuse_empty
 from radsens.products.grid import console, grid
 from radsens.products.screen import chosen_of
-from radsens.products.tables import LABELS, amplitude_of, statistics_of
+from radsens.products.tables import LABELS, amplitude_of, replicates, statistics_of
 from radsens.realise import Active, acting, pixels_of, quantities_of, staged
 from radsens.scenes import files, render
 from radsens.schema import Fault, Scene
@@ -116,10 +116,12 @@ def _rows_of(name: str, stage: Any, found: gram.Moments, kinds: list[int]) -> It
     """Predicted rows of one source in one band."""
     amplitude, unit = amplitude_of(name, stage.task)
     good, std = stage.setting.outcome == 0, gram.std(found.mean, found.rms)
+    replicate = replicates(stage.task, np.array(stage.span))
     for s, stratum in enumerate(stage.partition.names):
         for q, quantity in enumerate(quantities_of(stage.setting.nominal)):
             told = good & np.isfinite(found.mean[:, s, q])
-            values = statistics_of(found.mean[told, s, q], std[told, s, q])
+            dependent = None if replicate is None else replicate[told]
+            values = statistics_of(found.mean[told, s, q], std[told, s, q], dependent)
             values["sensitivity"] = values["rms"] / amplitude if amplitude else np.nan
             here = (name, stage.scene.band, stratum, quantity, UNITS[quantity], amplitude, unit, good.size, int((~good).sum()))
             labels = dict(zip(LABELS, here, strict=True))

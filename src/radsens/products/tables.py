@@ -140,7 +140,7 @@ def rows_of(name: str, file: io.File) -> list[dict[str, Any]]:
                     extremes = file["min"][here, b, s, q].min(), file["max"][here, b, s, q].max()
                     values["p95_abs"] = p95_abs(file["histogram"][b, s, q], *extremes)
                 expected = file["gram_mean"][here, b, s, q], file["gram_rms"][here, b, s, q]
-                values["predicted"] = statistics_of(expected[0], gram.std(*expected))["total"]
+                values["predicted"] = statistics_of(expected[0], gram.std(*expected), dependent)["total"]
                 values |= dict.fromkeys(REFINED, np.nan)
                 if not lost[b]:
                     law = file["law_n"][:, b], file["law_sums"][:, b, s, q]
