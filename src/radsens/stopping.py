@@ -210,7 +210,7 @@ def sentence(decision: Decision) -> str:
     """A decision in words: how many realisations, and what asked for them."""
     head, cell = f"{decision.source}: {decision.realisations} realisations", decision.worst
     if cell is None:
-        return f"{head}: all its gaps are zero"
+        return f"{head}: the gaps that stop_at asks about are zero, or not there"
     name = f"{cell.band} {cell.quantity}" + ("" if cell.stratum == ALL else f" in {cell.stratum}")
     if cell.total is None or cell.mc_error is None or cell.wanted is None:
         return f"{head}, the most: too few of the first {decision.first} did not fail to tell the precision of {name}"
