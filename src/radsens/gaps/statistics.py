@@ -55,6 +55,7 @@ def enter(low, high, eight, squares, j, centre, a, b, c, d, e, f, g, h):
     """Enter eight gaps in the extremes of lane j, and sum them and their squares."""
     low[j] = least(a, least(b, least(c, least(d, least(e, least(f, least(g, least(h, low[j]))))))))
     high[j] = most(a, most(b, most(c, most(d, most(e, most(f, most(g, most(h, high[j]))))))))
+    centre = like(a, centre)
     a, b, c, d, e, f, g, h = a - centre, b - centre, c - centre, d - centre, e - centre, f - centre, g - centre, h - centre
     eight[j] = ((a + b) + (c + d)) + ((e + f) + (g + h))
     squares[j] = (fma(a, a, b * b) + fma(c, c, d * d)) + (fma(e, e, f * f) + fma(g, g, h * h))
@@ -67,19 +68,18 @@ def accumulate(total, square, low, high, eight, squares, gap, centre):
     Pixels enter by eights, summed in their own precision, which loses no more than the rounding of each of them, before they
     are added in float64; `eight` and `squares` are scratch (LANES).
     """
-    z = like(gap[0], centre)
     for start in range(0, gap.size, EIGHT * LANES):
         n = min(EIGHT * LANES, gap.size - start) // EIGHT
         of = gap[start : start + EIGHT * n]
         a, b, c, d = of[:n], of[n : 2 * n], of[2 * n : 3 * n], of[3 * n : 4 * n]
         e, f, g, h = of[4 * n : 5 * n], of[5 * n : 6 * n], of[6 * n : 7 * n], of[7 * n :]
         for j in range(n):
-            enter(low, high, eight, squares, j, z, a[j], b[j], c[j], d[j], e[j], f[j], g[j], h[j])
+            enter(low, high, eight, squares, j, centre, a[j], b[j], c[j], d[j], e[j], f[j], g[j], h[j])
         for j in range(n):  # apart, as registers hold half as many numbers of float64
             total[j] += np.float64(eight[j])
             square[j] += np.float64(squares[j])
     for i in range(gap.size - gap.size % EIGHT, gap.size):
-        t = gap[i] - z
+        t = gap[i] - like(gap[i], centre)
         total[0] += np.float64(t)
         square[0] += np.float64(t * t)
         low[0], high[0] = least(gap[i], low[0]), most(gap[i], high[0])

@@ -8,23 +8,39 @@ from typing import NamedTuple
 
 import numpy as np
 
-from radsens.gaps import statistics
 from radsens.gaps.quantities import AOLP
-from radsens.gaps.statistics import BINS, GROUP, LANES, QUANTILES
+from radsens.gaps.statistics import (
+    BINS,
+    GROUP,
+    LANES,
+    MAX,
+    MEAN,
+    MIN,
+    QUANTILES,
+    STD,
+    ZERO,
+    accumulate,
+    add,
+    below,
+    bin_row,
+    bin_scale,
+    clear,
+    count_row,
+    cumulate,
+    fits,
+    fold,
+    merge,
+    occupied,
+    pilot,
+    pool,
+    quantiles,
+)
+from radsens.gaps.statistics import FIRST_QUANTILE as QUANTILE
 from radsens.kernel import chain, kernel
 
 PILOTS = 16  # pixels of a cell, and again as many of those with an angle, that give a pilot value
 FAULTS = ("non-finite gap", "retrieved intensity not positive")
 
-accumulate, bin_row, count_row = statistics.accumulate, statistics.bin_row, statistics.count_row
-clear, fold = statistics.clear, statistics.fold
-merge, pilot, pool, fits, bin_scale = statistics.merge, statistics.pilot, statistics.pool, statistics.fits, statistics.bin_scale
-occupied, cumulate, quantiles, add, below = (
-    statistics.occupied, statistics.cumulate, statistics.quantiles, statistics.add, statistics.below,
-)  # fmt: skip
-MEAN, STD, MIN, MAX, QUANTILE, ZERO = (
-    statistics.MEAN, statistics.STD, statistics.MIN, statistics.MAX, statistics.FIRST_QUANTILE, statistics.ZERO,
-)  # fmt: skip
 # How well a quantile of a union is found: to a part of all values or of the way between two ranks; and about how many
 # values there are in a standard deviation, which are those of a normal distribution.
 CLOSE, QUARTER = 2e-5, 0.25
