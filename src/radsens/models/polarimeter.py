@@ -13,7 +13,9 @@ so that a modified triplet costs one 3×3 inverse per realisation, and O stays f
 Only what is wrong is carried through the chain: X⁰ being the signal that the believed triplet expects of the reference, of
 which its inverse M makes the reference exactly, every stage acts on the error D = X − X⁰ of a sample, and
 
-    gap = J M D,    which is J (M (A − A⁰)) O S for triplets A, A⁰ that measure and that are believed, if no more is wrong.
+    gap = J M (D / K),    K = P g_a,
+
+which is J (M (A − A⁰)) O S for triplets A, A⁰ that measure and that are believed, if no more is wrong.
 
 Nothing is subtracted from a number nearly as large, so that an error keeps its digits in float32 however small it is. All
 Stokes vectors are in the focal-plane frame. An unpolarised band is one sample with η = 0; its retrieval is given the
@@ -253,7 +255,7 @@ def saturate(d, x, hit, dark, top):
 
 @formula
 def stokes_of(gaps, i, j, m, d0, d1, d2):
-    """Gaps of I, Q, U by I_ref in pixel i, J M D."""
+    """Gaps of I, Q, U by I_ref in pixel i, J M d, d of its three samples."""
     b0 = fma(m[0], d0, fma(m[1], d1, m[2] * d2))
     b1 = fma(m[3], d0, fma(m[4], d1, m[5] * d2))
     b2 = fma(m[6], d0, fma(m[7], d1, m[8] * d2))
@@ -264,7 +266,7 @@ def stokes_of(gaps, i, j, m, d0, d1, d2):
 
 @kernel
 def stokes(gaps, j, m, d, inverse_k):
-    """J M D (3, pixel): M (3×3, flat) = analyser⁻¹ / (A t_m T), J = O⁻¹ / I_ref, D (3, pixel) the error of S / (P g)."""
+    """J M (D / K) (3, pixel): M (3×3, flat) = analyser⁻¹ / (A t_m T), J = O⁻¹ / I_ref, d (3, pixel) the error D of S."""
     for i in range(gaps.shape[1]):
         stokes_of(gaps, i, j, m, d[0, i] * inverse_k[0, i], d[1, i] * inverse_k[1, i], d[2, i] * inverse_k[2, i])
 
