@@ -102,6 +102,7 @@ def test_the_command_prints_a_stratum_and_writes_all_to_the_output_alone(written
     [
         (["--stratum", "sea"], "--stratum: 'sea' is not in the table; it has all, field:0-30deg"),
         (["--output", "nowhere/told.csv"], "--output: nowhere/told.csv cannot be written"),
+        (["--output", "."], "--output: . is a folder; give the path of a file in it"),
     ],
 )
 def test_bad_options_end_in_one_sentence(written, refused, words, said):

@@ -11,6 +11,7 @@ from tests.operate_tools import SLOW, faulty, start, state, until
 from tests.workflow_tools import BOTH, LINEARITY, SPANS, TIMEOUT, one_sentence
 
 from radsens import record
+from radsens.campaign import Campaign
 from radsens.operate import master, snakemake
 from radsens.schema import Fault
 
@@ -51,6 +52,16 @@ def test_results_that_cannot_be_written_are_told_before_anything_runs(ready, ref
     Path("results").touch()
     assert "results cannot be written there" in refused("run", "tiny.yaml")
     assert "results cannot be written there" in refused("rerun", "tiny.yaml", "--failed")
+
+
+def test_a_processor_that_is_not_known_is_told_before_anything_runs(ready, refused, monkeypatch, capsys):
+    """By the command, and by the Snakefile, which anybody may run."""
+    monkeypatch.setenv("RADSENS_TARGET", "x86-64-v9")
+    said = "RADSENS_TARGET: 'x86-64-v9' is not known; give native or x86-64-v3"
+    assert refused("run", "tiny.yaml") == said
+    with pytest.raises(SystemExit):
+        Campaign.load(ready.config.model_dump(exclude_none=True))
+    assert capsys.readouterr().err == f"radsens: {said}\n"
 
 
 def test_a_master_that_lives_is_named_and_not_touched(ready, refused):

@@ -18,6 +18,7 @@ from radsens.realise import Task
 from radsens.schema import Fault
 from radsens.sources import SOURCES
 from radsens.stopping import Decision, Stages
+from radsens.target import target
 
 RESULTS = Path("results")
 SHARP = 1e-3  # relative standard error of a total beyond which a table of three figures tells nothing more [1]
@@ -59,6 +60,7 @@ class Campaign:
         are those that the profile gives to all rules.
         """
         try:
+            target()  # one that is not known is told here
             refuse_unset(resources or {})
             for path in files:
                 config.tree_of(path)

@@ -15,14 +15,14 @@ from typing import Annotated, Any
 import typer
 
 from radsens import kernel, record
-from radsens.schema import Fault, validated
+from radsens.schema import Fault, named, validated
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich", help=__doc__
 )
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="the campaign's YAML")]
-Output = Annotated[Path, typer.Option("--output", "-o", help="file to write")]
+Output = Annotated[Path, typer.Option("--output", "-o", callback=named, help="file to write")]
 Key = Annotated[str | None, typer.Option(help="key that the file must have; refused if the code or the settings give another")]
 Profile = Annotated[str, typer.Option(help="profile of Snakemake: its name under profiles/, or its folder")]
 _log: list[Path] = []
@@ -67,7 +67,9 @@ def check(config: ConfigFile) -> None:
 def preview(
     config: ConfigFile,
     stratum: Annotated[str, typer.Option(help="part of the image to print")] = "all",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write, of all strata; none if not given")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", callback=named, help="CSV to write, of all strata; none if not given")
+    ] = None,
 ) -> None:
     """Predict the sensitivity table of a campaign in seconds, for its own realisations, without a pass over the pixels."""
     from radsens.products.preview import show_preview
@@ -123,7 +125,9 @@ def show(
 @app.command(**example("radsens warm config/test.yaml"))
 def warm(
     task: Annotated[str, typer.Argument(help="a campaign's YAML, or the JSON that the workflow passes")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="file to write what is said to; not printed then")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", callback=named, help="file to write what is said to; not printed then")
+    ] = None,
 ) -> None:
     """Compile the kernels of a campaign into the cache, once for all of its jobs and nodes: one job of the workflow."""
     from radsens import warm as warming

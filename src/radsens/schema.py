@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import numpy as np
@@ -116,6 +117,18 @@ def validated(model: Any, tree: Any, *where: str) -> Any:
         return model.model_validate(tree)
     except ValidationError as error:
         raise Fault(sentence(error, tree, model, *where)) from error
+
+
+def named(path: Path | None) -> Path | None:
+    """A file to be written, if any is: it has a name, which `.` and `/` have not.
+
+    Raises
+    ------
+    Fault : it has none
+    """
+    if path is not None and not path.name:
+        raise Fault(f"--output: {path} is a folder; give the path of a file in it")
+    return path
 
 
 @dataclass(frozen=True)

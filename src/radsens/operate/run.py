@@ -6,6 +6,7 @@ from pathlib import Path
 
 from radsens.campaign import Campaign
 from radsens.operate import master, rerun, snakemake, status
+from radsens.target import target
 
 
 def run(campaign: Campaign, config: Path, profile: str, extra: Sequence[str] = ()) -> int:
@@ -13,9 +14,10 @@ def run(campaign: Campaign, config: Path, profile: str, extra: Sequence[str] = (
 
     Raises
     ------
-    Fault : another master runs it, or may; nothing was touched
+    Fault : another master runs it, or may, or `RADSENS_TARGET` is not known; nothing was touched
     """
     campaign.refuse_unwritable()
+    target()  # one that is not known is told here
     folder = snakemake.profile_folder(profile)
     words = snakemake.command(config, folder, extra=extra)
     master.refuse_second(campaign)
