@@ -18,8 +18,7 @@ def main(task: str, scene: str, realisations: str, output: str) -> None:
     from radsens import chunk, kernel
     from radsens.realise import Task
 
-    kernel.SPARED = "scipy"  # as the command does
-    kernel.compiler()
+    kernel.lean_compiler()
     libraries = memory("VmRSS")
     made = chunk.write_chunk(Task.model_validate_json(task), scene, range(int(realisations)), Path(output))
     found = {"cpu_seconds": time.process_time(), "peak_mib": memory("VmHWM"), "libraries_mib": libraries}

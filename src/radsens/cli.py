@@ -134,6 +134,7 @@ def warm(
     from radsens.realise import Task
 
     settings = validated(Task, _json(task, "TASK")) if task.startswith("{") else _campaign(Path(task)).warm_task
+    kernel.lean_compiler()
     said = warming.warm(settings)
     if output:
         warming.mark(output, said)
@@ -165,6 +166,7 @@ def realise(
         settings, scene = campaign.task(source), scene or Path(campaign.scene)
         if not scene.is_file():
             raise Fault(f"{scene}: there is no such file; make it with radsens scene {task} --output {scene}")
+    kernel.lean_compiler()
     made = chunk.write_chunk(settings, scene, chunk.span_of(span), output, threads, key)
     for log in _log:
         record.note(log, **outcomes(made))
@@ -395,5 +397,4 @@ def run(command: Callable[[], Any]) -> int:
 def main() -> None:
     """Entry of the command `radsens`."""
     gc.set_threshold(100_000)  # start-up and compilation make many objects and no garbage: a tenth of their time
-    kernel.SPARED = "scipy"
     raise SystemExit(run(app))

@@ -27,7 +27,6 @@ import numpy as np
 from radsens.target import settings, target
 
 PACKAGE = Path(__file__).parent
-SPARED = ""  # a package that numba is loaded without: the command `radsens`, whose process is its own, spares itself scipy
 JOBS = ("PBS_JOBID", "SLURM_JOB_ID", "JOB_ID")  # a job of PBS, of Slurm, of Grid Engine: each sets one
 
 
@@ -151,24 +150,29 @@ def _put(source: Path, target: Path, how: Callable[[Path, Path], None]) -> None:
 def compiler() -> Any:
     """Numba, imported at the first call of a kernel, its target and its cache folder set."""
     processor = settings(target())
-    with absent(SPARED):
-        import numba
-        from numba.core.registry import cpu_target
+    import numba
+    from numba.core.registry import cpu_target
 
-        module: Any = numba
-        for name, value in {**processor, "CACHE_DIR": str(cache_folder())}.items():
-            setattr(module.config, name, value)
-        cpu_target.target_context.refresh()  # which loads the rest of it, as the first kernel would
+    module: Any = numba
+    for name, value in {**processor, "CACHE_DIR": str(cache_folder())}.items():
+        setattr(module.config, name, value)
+    cpu_target.target_context.refresh()  # which loads the rest of it, as the first kernel would
     return module
+
+
+def lean_compiler() -> Any:
+    """`compiler` in a process that is radsens' own, a job: scipy, which other code with numba might want, is not loaded."""
+    with absent("scipy"):
+        return compiler()
 
 
 @contextmanager
 def absent(package: str) -> Iterator[None]:
-    """A package that is as if it were not installed, unless it is loaded already or there is no name.
+    """A package that is as if it were not installed, unless it is loaded already.
 
     Where there is scipy numba loads it, for functions of linear algebra that no kernel calls: 17 MiB of each job.
     """
-    if not package or package in sys.modules:
+    if package in sys.modules:
         yield
         return
     sys.modules[package] = None  # type: ignore[assignment]  # what Python takes for not found

@@ -316,7 +316,8 @@ def worker(stage: Stage, threads: int = 1) -> tuple[Callable[[int, int], Batch],
     image, pilot_image = laid(stage.pieces(PIECE), table_of, stage.partition, rows_of(setting.switch), task.precision)
     cells, samples = count(stage.partition, task.quantiles), setting.nominal.relative_transmission.size
     counted = cells.n_strata.shape[1], shape[1]
-    most = BLOCKS[image.pixels.nbytes > CACHED or not task.quantiles]
+    few, many = BLOCKS
+    most = many if image.pixels.nbytes > CACHED or not task.quantiles else few
     block = int(np.clip(BLOCK_BYTES // (counted[0] * counted[1] * BINS * 4), 1, most))
 
     def room() -> Any:

@@ -233,8 +233,8 @@ def value_of_union(target, few, low, high, guess, slope, parts, counts, before, 
         if abs(f) <= few or not low < v < high:
             break
         low, high = (v, high) if f < 0.0 else (low, v)
-        secant = (f - f_last) / (v - last)
-        slope = secant if step > 0 and secant > 0.0 else slope
+        if step > 0 and (f - f_last) * (v - last) > 0.0:
+            slope = (f - f_last) / (v - last)
         last, f_last = v, f
         v -= f / slope
     return v
