@@ -30,8 +30,8 @@ from radsens.sources._source import Direction, ErrorSource, Sampling, normals
 from radsens.tiles import GROUP, ROW, count, in_strata, laid, of_strata
 
 PIECE = 8192  # pixels whose table, in float64, is made at a time
-# Realisations that share a reading of the pixels, at most: fewer where caches hold those, and would not hold as many histograms.
-BLOCKS = 2, 4
+# Realisations that share a reading of the pixels, at most: one where caches hold those, and would hold fewer histograms.
+BLOCKS = 1, 4
 CACHED = 16 << 20  # bytes of the pixels that caches hold
 BLOCK_BYTES = 64 << 20  # of the histograms of a block, at most
 LAST_REASON = len(REASONS) - 1
