@@ -5,7 +5,7 @@ set -euo pipefail
 stop() {
     local signal
     for signal in TERM KILL; do
-        pkill "-$signal" -x "$1" || true
+        pkill "-$signal" -x "$1" || (($? == 1)) # it has ended already; another code is a fault
         for _ in {1..100}; do
             pgrep -x --runstates D,R,S,T "$1" > /dev/null || return 0
             sleep 0.1
