@@ -46,7 +46,7 @@ PRECISIONS = ("float64", "float32")
 COUNT = 8  # realisations that are compared, and that the baseline knows
 TIMED = 256  # realisations of a timed batch of radsens; a job takes batches of seconds
 KEPT = [statistics.MEAN, statistics.STD, statistics.MIN, statistics.MAX]
-SINGLE = 1e-5  # of the spread of a row and of the number itself: what float32 may change; tests/test_precision.py has 1e-6
+SINGLE = 1e-5  # of the spread of a row and of the number itself: what float32 may change; tests/test_realisation.py has 1e-6
 
 
 def scenes(bands: tuple[str, ...] = (BAND,)) -> list[Scene]:

@@ -64,8 +64,8 @@ MATRIX = Count(flops=18, rows=12, table=9)
 # DoLP √(q² + u²) / i − p₀: i, q, u from the gaps 3, squares 2, difference 1. Angle: y and x 2 each, d 1, |x| |y| 2, arctan of
 # nine terms 10, degrees 1, quadrant 3 (gaps/quantities.py). Rows: 3 gaps and 3 references in, 2 gaps out.
 NON_LINEAR = Count(flops=27, roots=1, divisions=2, rows=8, table=3)
-# Of 5 gaps: from the centre 1, Σt 1, Σt² 1, extremes 2; of eight, to float64 2 and sums 2 (doubled) (gaps/statistics.py).
-MOMENTS = Count(flops=6, rows=1).times(5)
+# Of 5 gaps: to float64, from the centre, Σt, Σt² 1 each, in float64 (doubled); extremes 2 (gaps/statistics.py).
+MOMENTS = Count(flops=10, rows=1).times(5)
 # Of 5 gaps: distance 1, |.| 1, scaling 1 (float32), shift, two bounds, sign 5; one increment.
 HISTOGRAMS = Count(flops=3, integers=5, increments=1, rows=2).times(5)
 # Threefry4x32-13: 13 rounds of 2 × (add, rotate, exclusive or), 4 keys of 4 additions, the fifth word of the key 4. Box & Muller

@@ -100,10 +100,8 @@ def assert_image_is_the_row(campaign, source, realisation):
             gap, n = image[f"{name}_gap"][b], rows["n"][r, c, 0, q]
             gap = gap[np.isfinite(gap)]
             assert gap.size == n
-            # both sum some 700 numbers in float64, each in its own order: 700 eps of their size at most; but the row sums
-            # eights of float32 in float32, which must lose less than the rounding of one of them
-            close = 2e-13 + (2**-24 if campaign.config.precision == "float32" else 0)
-            tolerance = close * np.sqrt(np.mean(gap**2)) if n else 0
+            # both sum some 700 numbers in float64, each in its own order: 700 eps of their size at most
+            tolerance = 2e-13 * np.sqrt(np.mean(gap**2)) if n else 0
             for statistic, of_pixels in STATISTICS.items() if n else ():
                 assert of_pixels(gap) == pytest.approx(rows[statistic][r, c, 0, q], rel=0, abs=tolerance)
                 reported += 1

@@ -15,7 +15,7 @@ STATISTICS = ("mean", "std", "rms", "min", "max", "q05", "q25", "q50", "q75", "q
 QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
 MEAN, STD, RMS, MIN, MAX, FIRST_QUANTILE = range(6)
 
-LANES, EIGHT = 64, 8  # partial sums, and pixels that enter one together
+LANES = 64  # partial sums
 SUM, SQUARE, LOW, HIGH = range(4)
 
 # A bin of a row's histogram: 2 + |t|/s as float32, its exponent and the first 10 bits of its mantissa, t the distance from
@@ -39,50 +39,32 @@ LOWER, UPPER = np.uint64(0xFFFFFFFF), np.uint64(32)  # halves of a word
 
 
 @formula
-def least(a, b):
-    """The lesser of two, the second if the first is a NaN."""
-    return a if a < b else b
-
-
-@formula
-def most(a, b):
-    """The greater of two, the second if the first is a NaN."""
-    return a if a > b else b
-
-
-@formula
-def enter(low, high, eight, squares, j, centre, a, b, c, d, e, f, g, h):
-    """Enter eight gaps in the extremes of lane j, and sum them and their squares."""
-    low[j] = least(a, least(b, least(c, least(d, least(e, least(f, least(g, least(h, low[j]))))))))
-    high[j] = most(a, most(b, most(c, most(d, most(e, most(f, most(g, most(h, high[j]))))))))
-    centre = like(a, centre)
-    a, b, c, d, e, f, g, h = a - centre, b - centre, c - centre, d - centre, e - centre, f - centre, g - centre, h - centre
-    eight[j] = ((a + b) + (c + d)) + ((e + f) + (g + h))
-    squares[j] = (fma(a, a, b * b) + fma(c, c, d * d)) + (fma(e, e, f * f) + fma(g, g, h * h))
+def enter(total, square, low, high, j, gap, centre):
+    """Enter a gap in the partial sums of lane j."""
+    t = np.float64(gap) - centre
+    total[j] += t
+    square[j] = fma(t, t, square[j])
+    low[j] = gap if gap < low[j] else low[j]
+    high[j] = gap if gap > high[j] else high[j]
 
 
 @kernel
-def accumulate(total, square, low, high, eight, squares, gap, centre):
-    """Add Σ t and Σ t² of a row of gaps, t = gap − centre, and their extremes, lane by lane (pixel).
+def accumulate(total, square, low, high, gap, centre):
+    """Add Σ t and Σ t² of a row of gaps, t = gap − centre, in float64, and their extremes, lane by lane (pixel).
 
-    Pixels enter by eights, summed in their own precision, which loses no more than the rounding of each of them, before they
-    are added in float64; `eight` and `squares` are scratch (LANES).
+    Pixels enter by fours: each time a lane is read and written costs more than the sums.
     """
-    for start in range(0, gap.size, EIGHT * LANES):
-        n = min(EIGHT * LANES, gap.size - start) // EIGHT
-        of = gap[start : start + EIGHT * n]
-        a, b, c, d = of[:n], of[n : 2 * n], of[2 * n : 3 * n], of[3 * n : 4 * n]
-        e, f, g, h = of[4 * n : 5 * n], of[5 * n : 6 * n], of[6 * n : 7 * n], of[7 * n :]
+    for start in range(0, gap.size, 4 * LANES):
+        n = min(4 * LANES, gap.size - start) // 4
+        a, b = gap[start : start + n], gap[start + n : start + 2 * n]
+        c, d = gap[start + 2 * n : start + 3 * n], gap[start + 3 * n : start + 4 * n]
         for j in range(n):
-            enter(low, high, eight, squares, j, centre, a[j], b[j], c[j], d[j], e[j], f[j], g[j], h[j])
-        for j in range(n):  # apart, as registers hold half as many numbers of float64
-            total[j] += np.float64(eight[j])
-            square[j] += np.float64(squares[j])
-    for i in range(gap.size - gap.size % EIGHT, gap.size):
-        t = gap[i] - like(gap[i], centre)
-        total[0] += np.float64(t)
-        square[0] += np.float64(t * t)
-        low[0], high[0] = least(gap[i], low[0]), most(gap[i], high[0])
+            enter(total, square, low, high, j, a[j], centre)
+            enter(total, square, low, high, j, b[j], centre)
+            enter(total, square, low, high, j, c[j], centre)
+            enter(total, square, low, high, j, d[j], centre)
+    for i in range(gap.size - gap.size % 4, gap.size):
+        enter(total, square, low, high, i % 4, gap[i], centre)
 
 
 @kernel

@@ -68,8 +68,7 @@ class Cells(NamedTuple):
 class Sums(NamedTuple):
     """What is summed, for each realisation of a block and each quantity (...). A type that kernels take.
 
-    moments (..., cell, 4) about `centre` (..., cell), from partial sums, `lanes` (..., 2, LANES) and, in the precision of the
-    gaps, `extremes` (..., 4, LANES), the last two of which are scratch;
+    moments (..., cell, 4) about `centre` (..., cell), from partial sums, `lanes` (..., 2, LANES) and `extremes` (..., 2, LANES);
     counts (..., stratum, bin) in bins about `middle`, of the width that `unit` says (..., stratum), as `bins` (l, quantity,
     pixel) of a group of tiles say. The others are scratch, of one quantity of one realisation: `before` (stratum, group) and
     `span` (stratum, 2) are what the occupied groups of bins cumulate, the first of them and their number.
@@ -102,7 +101,7 @@ def empty_sums(cells: Cells, realisations: int, quantities: int, pixels: int, ki
         centre=np.zeros((*shape, n_cells)),
         spread=np.zeros((*shape, n_cells)),
         lanes=np.zeros((*shape, 2, LANES)),
-        extremes=np.zeros((*shape, 4, LANES), kind),
+        extremes=np.zeros((*shape, 2, LANES), kind),
         work=np.zeros((2, n_strata)),
         before=np.zeros((held, BINS // GROUP + 1), np.int64),
         span=np.zeros((held, 2), np.int64),
@@ -137,7 +136,7 @@ def tally(sums, r, gaps, cell, leaves, n, n_angle, done, done_angle):
     for q in range(gaps.shape[0]):
         first, gap = done_angle if q == AOLP else done, gaps[q][: n_angle if q == AOLP else n]
         lanes, extremes = sums.lanes[r, q], sums.extremes[r, q]
-        accumulate(lanes[0], lanes[1], extremes[0], extremes[1], extremes[2], extremes[3], gap, sums.centre[r, q, cell])
+        accumulate(lanes[0], lanes[1], extremes[0], extremes[1], gap, sums.centre[r, q, cell])
         for k in range(leaves.size):
             if leaves[k] >= 0:
                 middle, unit = sums.middle[r, q, leaves[k]], sums.unit[r, q, leaves[k]]
